@@ -1,0 +1,66 @@
+// What an infer function sees: the operands of one node as abstract values, and a place for result types.
+#ifndef FST_IR_INFER_H
+#define FST_IR_INFER_H
+
+#include "ir/graph.h"
+
+typedef enum {
+  FST_INFER_OK = 0,
+  FST_INFER_UNKNOWN = 1,  // an operand's dtype, rank or a needed constant is not known: in->message says which
+  FST_INFER_RAISES = 2,   // PyTorch raises for these operands: in->message is its text
+} fst_infer_result;
+
+typedef struct fst_infer_guard {
+  fst_dim a, b;          // must be equal at run time ...
+  const char *message;   // ... or the call raises this (PyTorch's text as near as sizes allow; `{}` `{}` are a and b)
+} fst_infer_guard;
+
+typedef struct fst_infer {
+  fst_graph *graph;
+  fst_node_id node;
+  fst_dims *dims;
+  fst_types *types;
+  fst_arena *arena;        // scratch, for messages and arrays
+  fst_type *results;       // [result_count], to be filled
+  fst_dim *result_syms;    // [result_count]: value of an int result, as an expression (default unknown)
+  fst_const *result_consts;  // [result_count]: a result that is a constant (dim(), dtype()), id 0 when not
+  const char *message;
+  FST_VEC(fst_infer_guard) guards;
+} fst_infer;
+
+// Operand `arg` is its number in the schema. All of these return false / unknown rather than fail.
+uint32_t fst_infer_arg_count(const fst_infer *in);
+fst_value_id fst_infer_arg(const fst_infer *in, uint32_t arg);
+const fst_type_data *fst_infer_type(const fst_infer *in, uint32_t arg);
+// A tensor with known dtype and rank? Otherwise sets in->message and returns NULL.
+const fst_type_data *fst_infer_tensor(fst_infer *in, uint32_t arg);
+bool fst_infer_is_none(const fst_infer *in, uint32_t arg);
+bool fst_infer_const_int(const fst_infer *in, uint32_t arg, int64_t *out);
+bool fst_infer_const_bool(const fst_infer *in, uint32_t arg, bool *out);
+bool fst_infer_const_float(const fst_infer *in, uint32_t arg, double *out);
+bool fst_infer_const_str(const fst_infer *in, uint32_t arg, const char **out);
+fst_dim fst_infer_int(const fst_infer *in, uint32_t arg);  // an int as a constant or symbolic expression, or unknown
+// An int[] operand as expressions (a list literal, or a ListConstruct that nothing writes). -1 when its
+// length is unknown; items may be FST_DIM_UNKNOWN.
+int fst_infer_int_list(const fst_infer *in, uint32_t arg, fst_dim *out, int max);
+// A Tensor[] operand whose items are known; -1 when not.
+int fst_infer_tensor_list(const fst_infer *in, uint32_t arg, const fst_type_data **out, int max);
+fst_dtype fst_infer_dtype(const fst_infer *in, uint32_t arg, fst_dtype otherwise);  // `ScalarType? dtype` operand
+// Dimension argument wrapped into [0, rank); -1 after setting a PyTorch IndexError text.
+int fst_infer_wrap_dim(fst_infer *in, int64_t dim, int rank);
+fst_dim fst_infer_fresh(fst_infer *in);        // a size known only at run time
+void fst_infer_require_equal(fst_infer *in, fst_dim a, fst_dim b, const char *message);
+int fst_infer_raise(fst_infer *in, const char *fmt, ...) FST_PRINTF(2, 3);    // returns FST_INFER_RAISES
+int fst_infer_give_up(fst_infer *in, const char *fmt, ...) FST_PRINTF(2, 3);  // returns FST_INFER_UNKNOWN
+// PyTorch's broadcasting of two shapes (right-aligned). False after a raise.
+bool fst_infer_broadcast(fst_infer *in, const fst_dim *a, int a_rank, const fst_dim *b, int b_rank, fst_dim *out, int *out_rank);
+// Sets result `r`: contiguous CPU tensor of this dtype and shape.
+void fst_infer_set_tensor(fst_infer *in, uint32_t r, fst_dtype dtype, int rank, const fst_dim *dims);
+void fst_infer_set_strided(fst_infer *in, uint32_t r, fst_dtype dtype, int rank, const fst_dim *dims, const fst_dim *strides);
+// torch.result_type over the operands: dimensioned tensors, then 0-d tensors, then Python numbers.
+fst_dtype fst_infer_result_type(const fst_infer *in, const uint32_t *args, uint32_t count);
+
+// Runs the row's infer function on a node (grouped result arrays are set up and the types stored on success).
+int fst_infer_node(fst_graph *graph, fst_node_id node, fst_arena *scratch, fst_infer *out);
+
+#endif

@@ -1,0 +1,60 @@
+// From ops to kernel IR, by pulling: a lowering says what one element of a result is, in terms of
+// elements of its operands; asking for an operand's element either loads it or continues into the
+// operand's own lowering when that op is part of the same fused group. So every op is written once and
+// fuses with every other.
+#ifndef FST_IR_LOWER_H
+#define FST_IR_LOWER_H
+
+#include "ir/graph.h"
+#include "ir/kernel/kernel.h"
+
+typedef struct fst_lower {
+  fst_kernel *kernel;
+  const fst_graph *graph;
+  fst_node_id node;
+  uint32_t result;       // which result of the node
+  const fst_kx *index;   // [rank of that result] i64 expressions
+  fst_kx value;          // to be set by the lowering, of the result's dtype; none: no lowering for these operands
+  void *context;         // of whoever builds the kernel
+} fst_lower;
+
+// Element of tensor operand `arg` at `index`. Broadcasting is the caller's business: see fst_lower_broadcast.
+fst_kx fst_lower_load(fst_lower *lo, uint32_t arg, const fst_kx *index);
+// Element of item `item` of a Tensor[] operand.
+fst_kx fst_lower_load_item(fst_lower *lo, uint32_t arg, uint32_t item, const fst_kx *index);
+// The same, with the result's index right-aligned onto the operand's shape (sizes of 1 read element 0).
+fst_kx fst_lower_broadcast(fst_lower *lo, uint32_t arg);
+fst_kx fst_lower_size(fst_lower *lo, uint32_t arg, uint32_t dim);    // size of an operand, i64
+fst_kx fst_lower_result_size(fst_lower *lo, uint32_t dim);
+fst_kx fst_lower_dim(fst_lower *lo, fst_dim d);                      // any size expression of the graph
+fst_kx fst_lower_scalar(fst_lower *lo, uint32_t arg, fst_dtype dtype);  // int/float/bool operand, converted
+const fst_type_data *fst_lower_type(const fst_lower *lo, uint32_t arg);
+const fst_type_data *fst_lower_result_type(const fst_lower *lo, uint32_t result);
+// Constants of the node, with the same meaning as in ir/infer.h.
+bool fst_lower_const_int(const fst_lower *lo, uint32_t arg, int64_t *out);
+bool fst_lower_const_bool(const fst_lower *lo, uint32_t arg, bool *out);
+bool fst_lower_const_str(const fst_lower *lo, uint32_t arg, const char **out);
+bool fst_lower_is_none(const fst_lower *lo, uint32_t arg);
+int fst_lower_int_list(const fst_lower *lo, uint32_t arg, fst_dim *out, int max);
+int fst_lower_list_length(const fst_lower *lo, uint32_t arg);
+
+// ---- what a group of nodes computes, as one kernel ----
+// Where the kernel's arguments come from, so that the caller can pass them.
+typedef struct fst_kernel_arg {
+  fst_value_id value;   // buffer: tensor value; param: int/float/bool value, or none when `dim` says it
+  fst_dim dim;          // param: a size expression
+  bool is_output;
+} fst_kernel_arg;
+typedef struct fst_lowered {
+  fst_kernel *kernel;
+  FST_VEC(fst_kernel_arg) buffers;   // one per kernel buffer
+  FST_VEC(fst_kernel_arg) params;    // one per kernel param
+} fst_lowered;
+// `nodes` in order; values defined by them and used elsewhere (`outputs`) become written buffers, with the
+// strides of their type; everything they use from outside becomes read buffers and params. Fails with the name of
+// the op that has no lowering.
+fst_status fst_lower_group(const fst_graph *graph, const fst_node_id *nodes, uint32_t node_count, const fst_value_id *outputs, uint32_t output_count, fst_lowered *out);
+void fst_lowered_deinit(fst_lowered *lowered);
+bool fst_op_has_lowering(fst_op op);
+
+#endif
