@@ -6,7 +6,7 @@ typedef enum {
 #define STR_OP(id, schema, operands) FST_STR_OP_##id,
 #include "base/strops.def"
 #undef STR_OP
-  FST_STR_OP_COUNT
+  FST_STR_OPS  // how many
 } fst_str_op;
 
 #endif
