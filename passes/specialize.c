@@ -1,0 +1,600 @@
+// The specializer's walk, worlds and generic nodes; see passes/specialize.h for what it does.
+#include "passes/specialize.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "passes/fold.h"
+#include "passes/specialize_internal.h"
+
+enum { EMIT_BUDGET = 60000, SITE_ROUNDS = 6 };
+
+// ---- types and sizes -------------------------------------------------------------------------------
+
+typedef fst_dim (*dim_fn)(specializer *sp, const world *w, fst_dim d);
+
+// Rebuilds a type with every size and stride mapped through `f`.
+static fst_type map_dims(specializer *sp, const world *w, fst_type type, dim_fn f) {
+  fst_types *types = sp->out->module->types;
+  const fst_type_data *t = fst_type_get(types, type);
+  switch (t->kind) {
+    case FST_TY_TENSOR: {
+      if (t->rank < 0) return type;
+      fst_dim dims[FST_MAX_RANK], strides[FST_MAX_RANK];
+      for (int i = 0; i < t->rank; i++) {
+        dims[i] = f(sp, w, t->dims[i]);
+        if (t->has_strides) strides[i] = f(sp, w, t->strides[i]);
+      }
+      return fst_type_tensor(types, t->dtype, t->rank, dims, t->has_strides ? strides : NULL, t->device_kind, t->device_index);
+    }
+    case FST_TY_LIST: return fst_type_list(types, map_dims(sp, w, t->elem, f));
+    case FST_TY_OPTIONAL: return fst_type_optional(types, map_dims(sp, w, t->elem, f));
+    case FST_TY_DICT: return fst_type_dict(types, t->key, map_dims(sp, w, t->elem, f));
+    case FST_TY_TUPLE: {
+      fst_type *items = FST_NEW_ARRAY(&sp->arena, fst_type, t->count + 1);
+      for (uint32_t i = 0; i < t->count; i++) items[i] = map_dims(sp, w, t->items[i], f);
+      return t->fields ? fst_type_named_tuple(types, t->name, t->fields, items, t->count) : fst_type_tuple(types, items, t->count);
+    }
+    default: return type;
+  }
+}
+
+static fst_dim import_dim(specializer *sp, const world *w, fst_dim d) {
+  (void)w;
+  return fst_dim_is_known(d) ? fst_dim_import(sp->out->dims, sp->src->dims, d, NULL, 0) : d;
+}
+fst_type import_type(specializer *sp, fst_type type) { return map_dims(sp, NULL, type, import_dim); }
+
+fst_dim dim_facts(specializer *sp, const world *w, fst_dim d) {
+  return fst_dim_is_known(d) ? fst_dim_substitute(sp->out->dims, d, w->facts.data, (uint32_t)w->facts.len) : d;
+}
+fst_type apply_facts(specializer *sp, const world *w, fst_type type) {
+  return w->facts.len ? map_dims(sp, w, type, dim_facts) : type;
+}
+
+static fst_block_id moved_block(specializer *sp, fst_block_id block) {
+  while (block.id < sp->block_moved.len && sp->block_moved.data[block.id].id) block = sp->block_moved.data[block.id];
+  return block;
+}
+
+static bool block_encloses(specializer *sp, fst_block_id outer, fst_block_id inner) {
+  outer = moved_block(sp, outer);
+  for (fst_block_id b = moved_block(sp, inner); b.id;) {
+    if (fst_block_eq(outer, b)) return true;
+    fst_node_id owner = fst_block_get(sp->out, b)->owner;
+    if (!owner.id) return false;
+    b = moved_block(sp, fst_node_get(sp->out, owner)->block);
+  }
+  return false;
+}
+
+bool symbol_visible(specializer *sp, fst_dim d, fst_block_id block) {
+  fst_dim_view v = fst_dim_open(sp->out->dims, d);
+  if (v.kind == FST_DIM_SYMBOL) return v.symbol < sp->first_local_symbol || block_encloses(sp, sp->symbol_block.data[v.symbol], block);
+  for (uint32_t i = 0; i < v.count; i++)
+    if (!symbol_visible(sp, v.operands[i], block)) return false;
+  return true;
+}
+
+// Results of inference bring symbols of their own: they are defined where the node stands.
+static void adopt_symbols(specializer *sp, fst_block_id block) {
+  uint32_t count = fst_dims_symbol_count(sp->out->dims);
+  while (sp->symbol_block.len < count) fst_vec_push(&sp->symbol_block, block);
+}
+
+fst_dim fresh_symbol(specializer *sp, const world *w, bool is_signed) {
+  adopt_symbols(sp, w->block);
+  fst_dim d = fst_dim_fresh(sp->out->dims, is_signed);
+  adopt_symbols(sp, w->block);
+  return d;
+}
+
+static fst_dim instantiate_dim(specializer *sp, const world *w, fst_dim d) {
+  return fst_dim_is_known(d) && symbol_visible(sp, d, w->block) ? d : fresh_symbol(sp, w, false);
+}
+// Strides that are all unknown but there say: row-major, whatever the sizes turn out to be. Joining two
+// row-major tensors of different sizes leaves that.
+static bool is_row_major(specializer *sp, const fst_type_data *t, fst_type type) {
+  if (!t->has_strides) return false;
+  bool open = true;
+  for (int i = 0; i < t->rank; i++) open = open && !fst_dim_is_known(t->strides[i]);
+  return open || fst_type_is_contiguous(sp->out->dims, sp->out->module->types, type);
+}
+static void open_strides(fst_dim *strides) {
+  for (int i = 0; i < FST_MAX_RANK; i++) strides[i] = FST_DIM_UNKNOWN;
+}
+
+// A tensor of known rank gets symbols for the sizes and strides that are not known. Items of containers
+// stay open: each is instantiated where it is taken out.
+fst_type instantiate(specializer *sp, const world *w, fst_type type) {
+  fst_types *types = sp->out->module->types;
+  const fst_type_data *t = fst_type_get(types, type);
+  if (t->kind != FST_TY_TENSOR || t->rank < 0 || t->dtype == FST_DTYPE_UNKNOWN) return type;
+  fst_dim dims[FST_MAX_RANK], strides[FST_MAX_RANK];
+  bool row_major = is_row_major(sp, t, type);
+  for (int i = 0; i < t->rank; i++) dims[i] = instantiate_dim(sp, w, t->dims[i]);
+  for (int i = 0; i < t->rank && !row_major; i++) strides[i] = t->has_strides ? instantiate_dim(sp, w, t->strides[i]) : fresh_symbol(sp, w, true);
+  if (row_major) fst_contiguous_strides(sp->out->dims, t->rank, dims, strides);
+  return fst_type_tensor(types, t->dtype, t->rank, dims, strides, t->device_kind, t->device_index);
+}
+
+static fst_dim generalize_dim(specializer *sp, const world *w, fst_dim d) {
+  (void)w;
+  if (!fst_dim_is_known(d)) return d;
+  fst_dim_view v = fst_dim_open(sp->out->dims, d);
+  if (v.kind == FST_DIM_SYMBOL && v.symbol >= sp->first_local_symbol) return FST_DIM_UNKNOWN;
+  for (uint32_t i = 0; i < v.count; i++)
+    if (!fst_dim_is_known(generalize_dim(sp, w, v.operands[i]))) return FST_DIM_UNKNOWN;
+  return d;
+}
+fst_type generalize(specializer *sp, fst_type type) {
+  const fst_type_data *t = fst_type_get(sp->out->module->types, type);
+  if (t->kind != FST_TY_TENSOR || t->rank < 0 || !is_row_major(sp, t, type)) return map_dims(sp, NULL, type, generalize_dim);
+  fst_dim dims[FST_MAX_RANK], strides[FST_MAX_RANK];
+  for (int i = 0; i < t->rank; i++) dims[i] = generalize_dim(sp, NULL, t->dims[i]);
+  open_strides(strides);
+  return fst_type_tensor(sp->out->module->types, t->dtype, t->rank, dims, strides, t->device_kind, t->device_index);
+}
+
+static fst_dim join_dim(specializer *sp, fst_dim a, fst_dim b, fst_block_id block) {
+  return a == b && fst_dim_is_known(a) && symbol_visible(sp, a, block) ? a : FST_DIM_UNKNOWN;
+}
+
+fst_type join_types(specializer *sp, fst_type before, fst_type left, fst_block_id block) {
+  fst_types *types = sp->out->module->types;
+  const fst_type_data *a = fst_type_get(types, before), *b = fst_type_get(types, left);
+  if (a->kind == FST_TY_UNINIT && b->kind != FST_TY_UNINIT) return join_types(sp, left, left, block);
+  if (b->kind == FST_TY_UNINIT) return before;
+  if (a->kind != FST_TY_TENSOR || b->kind != FST_TY_TENSOR || a->rank != b->rank || a->rank < 0 || a->dtype != b->dtype) {
+    fst_type type = fst_type_join(types, before, left);
+    return type.id ? type : fst_type_simple(types, FST_TY_ANY);
+  }
+  fst_dim dims[FST_MAX_RANK], strides[FST_MAX_RANK];
+  bool row_major = is_row_major(sp, a, before) && is_row_major(sp, b, left), has_strides = a->has_strides && b->has_strides;
+  for (int i = 0; i < a->rank; i++) {
+    dims[i] = join_dim(sp, a->dims[i], b->dims[i], block);
+    strides[i] = has_strides ? join_dim(sp, a->strides[i], b->strides[i], block) : FST_DIM_UNKNOWN;
+  }
+  if (row_major) open_strides(strides);
+  return fst_type_tensor(types, a->dtype, a->rank, dims, has_strides ? strides : NULL, a->device_kind, a->device_index);
+}
+
+void learn_equal(specializer *sp, world *w, fst_dim a, fst_dim b) {
+  a = dim_facts(sp, w, a);
+  b = dim_facts(sp, w, b);
+  if (!fst_dim_is_known(a) || !fst_dim_is_known(b) || a == b) return;
+  uint32_t symbol, other;
+  if (!fst_dim_is_symbol(sp->out->dims, a, &symbol)) {
+    fst_dim swap = a;
+    a = b;
+    b = swap;
+    if (!fst_dim_is_symbol(sp->out->dims, a, &symbol)) return;
+  }
+  // Between two symbols keep the older one: it is visible wherever the younger is.
+  if (fst_dim_is_symbol(sp->out->dims, b, &other) && other > symbol) {
+    b = a;
+    symbol = other;
+  }
+  while (w->facts.len <= symbol) fst_vec_push(&w->facts, FST_DIM_UNKNOWN);
+  w->facts.data[symbol] = b;
+  // Facts stay closed under each other, so that one substitution is enough.
+  for (size_t i = 0; i < w->facts.len; i++)
+    if (fst_dim_is_known(w->facts.data[i])) w->facts.data[i] = dim_facts(sp, w, w->facts.data[i]);
+}
+
+// ---- worlds ----------------------------------------------------------------------------------------
+
+binding bind_value(fst_value_id value) { return (binding){.kind = BOUND_VALUE, .value = value}; }
+
+world world_clone(specializer *sp, const world *w) {
+  world c = *w;
+  c.bound = fst_arena_memdup(&sp->arena, w->bound, sp->src->values.len * sizeof *w->bound);
+  c.state = fst_arena_memdup(&sp->arena, w->state, (sp->slots + 1) * sizeof *w->state);
+  c.state_type = fst_arena_memdup(&sp->arena, w->state_type, (sp->slots + 1) * sizeof *w->state_type);
+  // The vectors grow on the heap; clones live in the arena and are copied when they grow.
+  memset(&c.heap, 0, sizeof c.heap);
+  memset(&c.facts, 0, sizeof c.facts);
+  for (size_t i = 0; i < w->heap.len; i++) fst_vec_push(&c.heap, w->heap.data[i]);
+  for (size_t i = 0; i < w->facts.len; i++) fst_vec_push(&c.facts, w->facts.data[i]);
+  return c;
+}
+
+void world_set(world *w, fst_value_id old, binding b) { w->bound[old.id] = b; }
+
+fst_dim int_value(specializer *sp, const world *w, binding b) {
+  int64_t i;
+  if (b.kind != BOUND_VALUE) return FST_DIM_UNKNOWN;
+  if (fst_value_const_int(sp->out, b.value, &i)) return fst_dim_const(sp->out->dims, i);
+  return dim_facts(sp, w, fst_value_get(sp->out, b.value)->sym);
+}
+
+bool const_bool(specializer *sp, binding b, bool *out) {
+  return b.kind == BOUND_VALUE && fst_value_const_bool(sp->out, b.value, out);
+}
+
+binding world_get(specializer *sp, world *w, fst_value_id old) {
+  const fst_value *v = fst_value_get(sp->src, old);
+  if (v->kind == FST_VALUE_CONST) return bind_value(fst_graph_const(sp->out, v->constant));
+  binding b = w->bound[old.id];
+  FST_ASSERT(b.kind != BOUND_NOT, "value %%%u of %s is used before it is bound", old.id, fst_sym_text(&sp->src->module->strings, sp->src->name));
+  if (b.kind != BOUND_VALUE || !w->facts.len || fst_value_const(sp->out, b.value)) return b;
+  // Facts learned since may narrow the value.
+  const fst_value *n = fst_value_get(sp->out, b.value);
+  int64_t number;
+  if (fst_type_is(sp->out->module->types, n->type, FST_TY_INT)) {
+    fst_dim d = fst_dim_is_known(n->sym) ? dim_facts(sp, w, n->sym) : FST_DIM_UNKNOWN;
+    if (d != n->sym && fst_dim_is_const(sp->out->dims, d, &number)) b = bind_value(fst_graph_const_int(sp->out, number));
+  } else if (fst_type_is(sp->out->module->types, n->type, FST_TY_TENSOR)) {
+    fst_type narrowed = apply_facts(sp, w, n->type);
+    if (!fst_type_eq(narrowed, n->type)) b = bind_value(emit(sp, w, FST_OP_REFINE, &b.value, 1, narrowed, FST_NO_LOC));
+  }
+  w->bound[old.id] = b;
+  return b;
+}
+
+// ---- emitting --------------------------------------------------------------------------------------
+
+fst_node_id emit_node(specializer *sp, world *w, fst_op op, const fst_value_id *operands, uint32_t count, uint32_t results, fst_loc loc) {
+  fst_node_id n = fst_node_create(sp->out, op, operands, count, results, loc);
+  fst_node_append(sp->out, w->block, n);
+  sp->emitted++;
+  return n;
+}
+
+fst_value_id emit(specializer *sp, world *w, fst_op op, const fst_value_id *operands, uint32_t count, fst_type type, fst_loc loc) {
+  fst_node_id n = emit_node(sp, w, op, operands, count, 1, loc);
+  fst_value_id r = fst_node_get(sp->out, n)->results[0];
+  fst_value_set_type(sp->out, r, type);
+  return r;
+}
+
+fst_value_id emit_dim(specializer *sp, world *w, fst_dim d, fst_loc loc) {
+  int64_t number;
+  if (fst_dim_is_const(sp->out->dims, d, &number)) return fst_graph_const_int(sp->out, number);
+  fst_value_id r = emit(sp, w, FST_OP_DIM, NULL, 0, fst_type_simple(sp->out->module->types, FST_TY_INT), loc);
+  fst_value_get(sp->out, r)->sym = d;
+  return r;
+}
+
+void emit_raise(specializer *sp, world *w, const char *cls, const char *message, fst_loc loc) {
+  fst_module *m = sp->out->module;
+  fst_value_id operands[2] = {fst_graph_const(sp->out, fst_const_str(m, message, strlen(message))),
+                              fst_graph_const(sp->out, fst_const_str(m, cls, strlen(cls)))};
+  emit_node(sp, w, FST_OP_RAISE, operands, 2, 0, loc);
+  w->dead = true;
+}
+
+fst_value_id residual(specializer *sp, world *w, binding b, fst_loc loc) {
+  if (b.kind == BOUND_VALUE) return b.value;
+  if (b.kind == BOUND_HEAP) return make_heap(sp, w, b.heap, loc);
+  FST_ASSERT(b.kind == BOUND_TUPLE, "no binding");
+  const tuple *t = b.tuple;
+  fst_value_id *items = FST_NEW_ARRAY(&sp->arena, fst_value_id, t->count + 1);
+  fst_type *types = FST_NEW_ARRAY(&sp->arena, fst_type, t->count + 1);
+  for (uint32_t i = 0; i < t->count; i++) {
+    items[i] = residual(sp, w, t->items[i], loc);
+    types[i] = fst_value_type(sp->out, items[i]);
+  }
+  fst_types *all = sp->out->module->types;
+  const fst_type_data *declared = fst_type_get(all, t->type);
+  fst_type type = declared->fields ? fst_type_named_tuple(all, declared->name, declared->fields, types, t->count)
+                                   : fst_type_tuple(all, types, t->count);
+  return emit(sp, w, FST_OP_TUPLE_CONSTRUCT, items, t->count, type, loc);
+}
+
+fst_value_id residual_of(specializer *sp, world *w, fst_value_id old, fst_loc loc) {
+  binding b = world_get(sp, w, old);
+  fst_value_id v = residual(sp, w, b, loc);
+  // A list that now exists is that value from here on; tuples may be remade at will.
+  if (b.kind == BOUND_HEAP) world_set(w, old, bind_value(v));
+  return v;
+}
+
+// ---- generic nodes ---------------------------------------------------------------------------------
+
+// 0-d integer tensors made from sizes (tracing writes `size -> NumToTensor -> mul -> Int`) carry their
+// value as an expression too.
+static fst_dim tensor_expression(specializer *sp, world *w, const fst_node *n) {
+  fst_dim v[2];
+  for (uint32_t i = 0; i < 2; i++) v[i] = n->operand_count > i ? int_value(sp, w, bind_value(n->operands[i])) : FST_DIM_UNKNOWN;
+  int64_t number;
+  bool unscaled = n->operand_count < 3 || (fst_value_const_int(sp->out, n->operands[2], &number) && number == 1);
+  switch (n->op) {
+    case FST_OP_ADD_TENSOR: case FST_OP_ADD_SCALAR: return unscaled ? fst_dim_add(sp->out->dims, v[0], v[1]) : FST_DIM_UNKNOWN;
+    case FST_OP_SUB_TENSOR: case FST_OP_SUB_SCALAR: return unscaled ? fst_dim_sub(sp->out->dims, v[0], v[1]) : FST_DIM_UNKNOWN;
+    case FST_OP_MUL_TENSOR: case FST_OP_MUL_SCALAR: return fst_dim_mul(sp->out->dims, v[0], v[1]);
+    case FST_OP_FLOOR_DIVIDE: case FST_OP_FLOOR_DIVIDE_SCALAR:
+      return fst_dim_is_const(sp->out->dims, v[1], &number) && number ? fst_dim_floordiv(sp->out->dims, v[0], v[1]) : FST_DIM_UNKNOWN;
+    default: return FST_DIM_UNKNOWN;
+  }
+}
+
+static bool is_zero_d_int(const fst_type_data *t) {
+  return t->kind == FST_TY_TENSOR && t->rank == 0 && fst_dtype_is_integral(t->dtype, false);
+}
+
+// Sizes that must be equal become a check before the node, and a fact after it.
+static void emit_guards(specializer *sp, world *w, fst_infer *in, fst_node_id node, fst_loc loc) {
+  for (size_t i = 0; i < in->guards.len; i++) {
+    fst_infer_guard g = in->guards.data[i];
+    fst_value_id operands[2] = {emit_dim(sp, w, g.a, loc), emit_dim(sp, w, g.b, loc)};
+    fst_node_id guard = emit_node(sp, w, FST_OP_GUARD, operands, 2, 0, loc);
+    fst_node_get(sp->out, guard)->name = fst_intern(&sp->out->module->strings, g.message);
+    fst_node_move_before(sp->out, node, guard);
+    for (int k = 0; k < 2; k++) {
+      fst_node_id def = fst_value_def(sp->out, operands[k]);
+      if (def.id) fst_node_move_before(sp->out, guard, def);
+    }
+    learn_equal(sp, w, g.a, g.b);
+  }
+}
+
+static void bind_results(specializer *sp, world *w, fst_node_id old, fst_node_id made, fst_infer *in) {
+  const fst_node *from = fst_node_get(sp->src, old);
+  fst_node *n = fst_node_get(sp->out, made);
+  bool all_known = from->result_count > 0;
+  for (uint32_t r = 0; r < from->result_count; r++) {
+    fst_value_id v = n->results[r];
+    fst_value *value = fst_value_get(sp->out, v);
+    binding b = bind_value(v);
+    int64_t number;
+    if (in && in->result_consts && in->result_consts[r].id) {
+      b = bind_value(fst_graph_const(sp->out, in->result_consts[r]));
+    } else if (in && in->result_syms && fst_dim_is_known(in->result_syms[r])) {
+      value->sym = dim_facts(sp, w, in->result_syms[r]);
+      if (fst_type_is(sp->out->module->types, value->type, FST_TY_INT) && fst_dim_is_const(sp->out->dims, value->sym, &number))
+        b = bind_value(fst_graph_const_int(sp->out, number));
+    } else if (fst_type_is(sp->out->module->types, value->type, FST_TY_INT)) {
+      value->sym = fresh_symbol(sp, w, true);
+    } else if (is_zero_d_int(fst_type_get(sp->out->module->types, value->type))) {
+      value->sym = tensor_expression(sp, w, n);
+    }
+    if (fst_type_is(sp->out->module->types, value->type, FST_TY_TENSOR)) fst_value_set_type(sp->out, v, instantiate(sp, w, value->type));
+    if (b.value.id == v.id) all_known = false;
+    world_set(w, from->results[r], b);
+  }
+  fst_effect effect = n->op == FST_OP_UNKNOWN ? FST_IO : fst_op_get(n->op)->effect;
+  if (all_known && (effect == FST_PURE || effect == FST_READS || effect == FST_RAISES)) fst_node_erase(sp->out, made);
+}
+
+// Scalar ops with all operands known, or known well enough.
+static bool eval_scalar(specializer *sp, world *w, fst_node_id old, fst_node_id made) {
+  const fst_node *from = fst_node_get(sp->src, old);
+  fst_node *n = fst_node_get(sp->out, made);
+  if (n->op == FST_OP_UNKNOWN || fst_op_get(n->op)->cls != FST_CLASS_SCALAR || n->result_count != 1) return false;
+  fst_const folded;
+  if (fst_fold_node(sp->out, made, &folded)) {
+    fst_node_erase(sp->out, made);
+    world_set(w, from->results[0], bind_value(fst_graph_const(sp->out, folded)));
+    return true;
+  }
+  fst_dim v[2] = {FST_DIM_UNKNOWN, FST_DIM_UNKNOWN};
+  for (uint32_t i = 0; i < 2 && i < n->operand_count; i++) v[i] = int_value(sp, w, bind_value(n->operands[i]));
+  int truth = int_truth(sp, n, v);
+  if (truth >= 0) {
+    fst_node_erase(sp->out, made);
+    world_set(w, from->results[0], bind_value(fst_graph_const_bool(sp->out, truth)));
+    return true;
+  }
+  fst_dim d = int_expression(sp, n, v);
+  int64_t number;
+  if (!fst_dim_is_known(d)) return false;
+  if (fst_dim_is_const(sp->out->dims, d, &number)) {
+    fst_node_erase(sp->out, made);
+    world_set(w, from->results[0], bind_value(fst_graph_const_int(sp->out, number)));
+    return true;
+  }
+  fst_value_get(sp->out, n->results[0])->sym = d;
+  world_set(w, from->results[0], bind_value(n->results[0]));
+  return true;
+}
+
+static fst_value_id generic_operand(specializer *sp, world *w, const fst_node *n, const fst_schema *schema, uint32_t i) {
+  binding b = world_get(sp, w, n->operands[i]);
+  bool reads_only = schema && !schema->is_vararg && i < schema->arg_count && !schema->args[i].is_written &&
+                    fst_op_get(n->op)->cls != FST_CLASS_CONTAINER && fst_op_get(n->op)->cls != FST_CLASS_ATTRIBUTE;
+  if (b.kind == BOUND_HEAP && reads_only) return operand_list(sp, w, b, n->loc);
+  return residual_of(sp, w, n->operands[i], n->loc);
+}
+
+fst_status eval_generic(specializer *sp, world *w, fst_node_id old) {
+  const fst_node *from = fst_node_get(sp->src, old);
+  const fst_schema *schema = from->op == FST_OP_UNKNOWN ? NULL : fst_op_schema(from->op);
+  fst_value_id *operands = FST_NEW_ARRAY(&sp->arena, fst_value_id, from->operand_count + 1);
+  for (uint32_t i = 0; i < from->operand_count; i++) operands[i] = generic_operand(sp, w, from, schema, i);
+  fst_node_id made = emit_node(sp, w, from->op, operands, from->operand_count, from->result_count, from->loc);
+  fst_node *n = fst_node_get(sp->out, made);
+  n->name = from->name;
+  n->attr_int = from->attr_int;
+  n->attr_type = from->attr_type;
+  for (uint32_t r = 0; r < from->result_count; r++)
+    fst_value_set_type(sp->out, n->results[r], import_type(sp, fst_value_type(sp->src, from->results[r])));
+  if (eval_scalar(sp, w, old, made)) return NULL;
+
+  const fst_op_info *info = from->op == FST_OP_UNKNOWN ? NULL : fst_op_get(from->op);
+  if (!info || !info->infer) {
+    bind_results(sp, w, old, made, NULL);
+    return NULL;
+  }
+  fst_arena_reset(&sp->scratch);
+  fst_infer in = {0};
+  int outcome = fst_infer_node(sp->out, made, &sp->scratch, &in);
+  adopt_symbols(sp, w->block);
+  if (outcome == FST_INFER_RAISES) {
+    fst_node_erase(sp->out, made);
+    emit_raise(sp, w, "builtins.RuntimeError", in.message ? in.message : "", from->loc);
+  } else {
+    if (outcome == FST_INFER_OK) emit_guards(sp, w, &in, made, from->loc);
+    bind_results(sp, w, old, made, outcome == FST_INFER_OK ? &in : NULL);
+  }
+  fst_vec_free(&in.guards);
+  return NULL;
+}
+
+// ---- state, raising, simple casts ------------------------------------------------------------------
+
+static void note_left(specializer *sp, uint32_t slot, fst_type type) {
+  if (!sp->state || !sp->state->left) return;
+  fst_type kept = generalize(sp, type);
+  for (size_t i = 0; i < sp->state->left[slot].len; i++)
+    if (fst_type_eq(sp->state->left[slot].data[i], kept)) return;
+  fst_vec_push(&sp->state->left[slot], kept);
+}
+
+static void eval_state(specializer *sp, world *w, const fst_node *n) {
+  uint32_t slot = (uint32_t)n->attr_int;
+  if (n->op == FST_OP_STATE_SET) {
+    fst_value_id v = residual_of(sp, w, n->operands[0], n->loc);
+    fst_node_id set = emit_node(sp, w, FST_OP_STATE_SET, &v, 1, 0, n->loc);
+    fst_node_get(sp->out, set)->attr_int = n->attr_int;
+    fst_node_get(sp->out, set)->name = n->name;
+    w->state[slot] = bind_value(v);
+    note_left(sp, slot, fst_value_type(sp->out, v));
+    return;
+  }
+  if (w->state[slot].kind == BOUND_NOT) {
+    fst_type type = w->state_type[slot].id ? w->state_type[slot] : import_type(sp, fst_value_type(sp->src, n->results[0]));
+    fst_value_id v = emit(sp, w, FST_OP_STATE_GET, NULL, 0, instantiate(sp, w, apply_facts(sp, w, type)), n->loc);
+    fst_node_id def = fst_value_def(sp->out, v);
+    fst_node_get(sp->out, def)->attr_int = n->attr_int;
+    fst_node_get(sp->out, def)->name = n->name;
+    if (fst_type_is(sp->out->module->types, fst_value_type(sp->out, v), FST_TY_INT)) fst_value_get(sp->out, v)->sym = fresh_symbol(sp, w, true);
+    w->state[slot] = bind_value(v);
+  }
+  world_set(w, n->results[0], w->state[slot]);
+}
+
+static fst_status eval_node(specializer *sp, world *w, fst_node_id id) {
+  const fst_node *n = fst_node_get(sp->src, id);
+  bool done = false;
+  switch (n->op) {
+    case FST_OP_STATE_GET:
+    case FST_OP_STATE_SET: eval_state(sp, w, n); return NULL;
+    case FST_OP_LOOP: return eval_loop(sp, w, id);
+    case FST_OP_RAISE: {
+      fst_value_id operands[2];
+      for (uint32_t i = 0; i < n->operand_count && i < 2; i++) operands[i] = residual_of(sp, w, n->operands[i], n->loc);
+      emit_node(sp, w, FST_OP_RAISE, operands, n->operand_count < 2 ? n->operand_count : 2, 0, n->loc);
+      w->dead = true;
+      return NULL;
+    }
+    case FST_OP_RETURN: {
+      fst_value_id v = n->operand_count ? residual_of(sp, w, n->operands[0], n->loc) : fst_graph_const_none(sp->out);
+      fst_node_id ret = emit_node(sp, w, FST_OP_RETURN, &v, 1, 0, n->loc);
+      fst_vec_clear(&sp->out->result_types);
+      fst_vec_push(&sp->out->result_types, fst_value_type(sp->out, fst_node_get(sp->out, ret)->operands[0]));
+      return NULL;
+    }
+    default: break;
+  }
+  FST_TRY(eval_data(sp, w, id, &done));
+  return done ? NULL : eval_generic(sp, w, id);
+}
+
+// Walks the nodes of `block` at positions [from, to); yields are the caller's business.
+fst_status eval_block(specializer *sp, world *w, fst_block_id block, uint32_t from, uint32_t to) {
+  fst_node_id id = fst_block_get(sp->src, block)->first;
+  while (id.id && sp->position[id.id] < from) id = fst_node_get(sp->src, id)->next;
+  while (id.id && !w->dead && sp->position[id.id] < to) {
+    const fst_node *n = fst_node_get(sp->src, id);
+    if (n->op == FST_OP_YIELD) break;
+    uint32_t next = sp->position[id.id] + 1;
+    if (n->op == FST_OP_IF) FST_TRY(eval_if(sp, w, id, to, &next));
+    else FST_TRY(eval_node(sp, w, id));
+    while (id.id && sp->position[id.id] < next) id = fst_node_get(sp->src, id)->next;
+  }
+  return NULL;
+}
+
+// ---- the pass --------------------------------------------------------------------------------------
+
+static void number_positions(specializer *sp, fst_block_id block) {
+  uint32_t at = 0;
+  for (FST_EACH_NODE(sp->src, block, id)) {
+    const fst_node *n = fst_node_get(sp->src, id);
+    sp->position[id.id] = at++;
+    for (uint32_t b = 0; b < n->block_count; b++) number_positions(sp, n->blocks[b]);
+  }
+}
+
+static fst_status walk_once(specializer *sp, fst_graph **out) {
+  fst_graph *src = sp->src;
+  sp->out = fst_graph_create(src->module, src->name);
+  sp->symbol_block.len = sp->block_moved.len = sp->made_site.len = 0;
+  sp->again = false;
+  sp->emitted = 0;
+  world w = {.block = sp->out->entry};
+  w.bound = FST_NEW_ARRAY(&sp->arena, binding, src->values.len);
+  w.state = FST_NEW_ARRAY(&sp->arena, binding, sp->slots + 1);
+  w.state_type = FST_NEW_ARRAY(&sp->arena, fst_type, sp->slots + 1);
+  const fst_block *entry = fst_block_get(src, src->entry);
+  for (uint32_t s = 0; sp->state && s < sp->state->count; s++) w.state_type[s] = import_type(sp, sp->state->entry[s]);
+  FST_VEC(fst_value_id) params = {0};
+  for (size_t i = 0; i < entry->params.len; i++) {
+    const fst_value *p = fst_value_get(src, entry->params.data[i]);
+    fst_vec_push(&params, fst_block_add_param(sp->out, sp->out->entry, import_type(sp, p->type), p->name));
+    if (i < src->defaults.len) fst_vec_push(&sp->out->defaults, src->defaults.data[i]);
+  }
+  sp->first_local_symbol = fst_dims_symbol_count(sp->out->dims);
+  adopt_symbols(sp, sp->out->entry);
+  for (size_t i = 0; i < params.len; i++) {
+    fst_value *v = fst_value_get(sp->out, params.data[i]);
+    fst_value_set_type(sp->out, params.data[i], instantiate(sp, &w, v->type));
+    if (fst_type_is(src->module->types, v->type, FST_TY_INT)) v->sym = fresh_symbol(sp, &w, true);
+    world_set(&w, entry->params.data[i], bind_value(params.data[i]));
+  }
+  fst_vec_free(&params);
+  sp->first_local_symbol = fst_dims_symbol_count(sp->out->dims);
+  fst_status status = eval_block(sp, &w, src->entry, 0, UINT32_MAX);
+  if (!status && w.dead) {   // the method always raises
+    fst_value_id none = fst_graph_const_none(sp->out);
+    emit_node(sp, &w, FST_OP_RETURN, &none, 1, 0, FST_NO_LOC);
+    fst_vec_push(&sp->out->result_types, fst_value_type(sp->out, none));
+  }
+  sp->out->stage = FST_STAGE_TYPED;
+  *out = sp->out;
+  return status;
+}
+
+fst_status fst_specialize(fst_graph *source, const fst_state_types *state, fst_graph **out_graph) {
+  specializer sp = {.src = source, .state = state, .budget = EMIT_BUDGET};
+  fst_arena_init(&sp.arena);
+  fst_arena_init(&sp.scratch);
+  sp.slots = state ? state->count : 0;
+  for (size_t i = 1; i < source->nodes.len; i++)
+    if (source->nodes.data[i]->op == FST_OP_STATE_GET || source->nodes.data[i]->op == FST_OP_STATE_SET)
+      if (source->nodes.data[i]->attr_int >= sp.slots) sp.slots = (uint32_t)source->nodes.data[i]->attr_int + 1;
+  sp.position = FST_NEW_ARRAY(&sp.arena, uint32_t, source->nodes.len);
+  sp.site_elem = FST_NEW_ARRAY(&sp.arena, fst_type, source->nodes.len);
+  number_positions(&sp, source->entry);
+  fst_status status = NULL;
+  fst_graph *graph = NULL;
+  for (int round = 0; round < SITE_ROUNDS && !status; round++) {
+    fst_graph_destroy(graph);
+    graph = NULL;
+    status = walk_once(&sp, &graph);
+    if (!sp.again) break;
+  }
+  fst_vec_free(&sp.symbol_block);
+  fst_vec_free(&sp.block_moved);
+  fst_vec_free(&sp.made_site);
+  fst_arena_deinit(&sp.arena);
+  fst_arena_deinit(&sp.scratch);
+  if (status) {
+    fst_graph_destroy(graph);
+    return status;
+  }
+  *out_graph = graph;
+  return NULL;
+}
+
+fst_status fst_pass_specialize(fst_pass_ctx *pc, fst_graph *graph) {
+  fst_graph *typed;
+  if (!fst_pass_allow(pc)) return NULL;
+  FST_TRY(fst_specialize(graph, NULL, &typed));
+  fst_graph old = *graph;
+  *graph = *typed;
+  *typed = old;
+  fst_graph_destroy(typed);
+  return NULL;
+}

@@ -1,0 +1,547 @@
+// Tuples, lists, dicts and objects in the specializer: what never escapes never exists.
+#include <string.h>
+
+#include "passes/specialize_internal.h"
+
+// ---- making --------------------------------------------------------------------------------------
+
+binding new_tuple(specializer *sp, fst_type type, const binding *items, uint32_t count) {
+  tuple *t = FST_NEW(&sp->arena, tuple);
+  *t = (tuple){type, count, items};
+  return (binding){.kind = BOUND_TUPLE, .tuple = t};
+}
+
+binding new_list(specializer *sp, world *w, fst_type type, uint32_t site, const binding *items, uint32_t count) {
+  (void)sp;
+  heap_cell cell = {.type = type, .site = site, .count = count, .items = items};
+  fst_vec_push(&w->heap, cell);
+  return (binding){.kind = BOUND_HEAP, .heap = (uint32_t)w->heap.len - 1};
+}
+
+uint32_t site_of(specializer *sp, fst_value_id made) { return made.id < sp->made_site.len ? sp->made_site.data[made.id] : 0; }
+
+void note_site(specializer *sp, fst_value_id made, uint32_t site) {
+  while (sp->made_site.len <= made.id) fst_vec_push(&sp->made_site, 0);
+  sp->made_site.data[made.id] = site;
+}
+
+// Lists change after they are made, so the type of their items is a property of the place that made them,
+// found by walking until it no longer grows.
+void site_store(specializer *sp, uint32_t site, fst_type elem) {
+  if (!site || !elem.id) return;
+  fst_type *known = &sp->site_elem[site - 1], kept = generalize(sp, elem);
+  fst_type joined = known->id ? join_types(sp, *known, kept, sp->out->entry) : kept;
+  if (fst_type_eq(joined, *known)) return;
+  *known = joined;
+  sp->again = true;
+}
+
+fst_type site_load(specializer *sp, const world *w, uint32_t site, fst_type otherwise) {
+  fst_type type = site && sp->site_elem[site - 1].id ? sp->site_elem[site - 1] : otherwise;
+  return type.id ? instantiate(sp, w, type) : type;
+}
+
+static bool is_object(specializer *sp, const heap_cell *cell) { return fst_type_is(sp->src->module->types, cell->type, FST_TY_CLASS); }
+
+fst_value_id make_heap(specializer *sp, world *w, uint32_t heap, fst_loc loc) {
+  heap_cell cell = w->heap.data[heap];
+  if (cell.made.id) return cell.made;
+  fst_types *types = sp->out->module->types;
+  if (is_object(sp, &cell)) {
+    fst_value_id object = emit(sp, w, FST_OP_CREATE_OBJECT, NULL, 0, cell.type, loc);
+    fst_sym name = fst_type_get(types, cell.type)->name;
+    fst_node_get(sp->out, fst_value_def(sp->out, object))->name = name;
+    w->heap.data[heap].made = object;   // first: attributes may lead back to it
+    const fst_class *cls = fst_module_class(sp->out->module, fst_module_find_class(sp->out->module, name));
+    for (uint32_t i = 0; i < cell.count; i++) {
+      fst_value_id operands[2] = {object, residual(sp, w, cell.items[i], loc)};
+      const fst_const_data *c = fst_value_const(sp->out, operands[1]);
+      if (c && c->kind == FST_CONST_UNINIT) continue;
+      fst_node_id set = emit_node(sp, w, FST_OP_SET_ATTR, operands, 2, 0, loc);
+      fst_node_get(sp->out, set)->name = cls->attr_names[i];
+    }
+    return object;
+  }
+  fst_value_id *items = FST_NEW_ARRAY(&sp->arena, fst_value_id, cell.count + 1);
+  fst_type elem = fst_type_get(types, cell.type)->elem;
+  for (uint32_t i = 0; i < cell.count; i++) {
+    items[i] = residual(sp, w, cell.items[i], loc);
+    site_store(sp, cell.site, fst_value_type(sp->out, items[i]));
+  }
+  if (cell.site && sp->site_elem[cell.site - 1].id) elem = sp->site_elem[cell.site - 1];
+  fst_value_id list = emit(sp, w, FST_OP_LIST_CONSTRUCT, items, cell.count, fst_type_list(types, elem), loc);
+  w->heap.data[heap].made = list;
+  note_site(sp, list, cell.site);
+  return list;
+}
+
+fst_value_id operand_list(specializer *sp, world *w, binding b, fst_loc loc) {
+  heap_cell cell = w->heap.data[b.heap];
+  if (cell.made.id) return cell.made;
+  if (is_object(sp, &cell)) return make_heap(sp, w, b.heap, loc);
+  fst_module *m = sp->out->module;
+  fst_value_id *items = FST_NEW_ARRAY(&sp->arena, fst_value_id, cell.count + 1);
+  fst_const *literals = FST_NEW_ARRAY(&sp->arena, fst_const, cell.count + 1);
+  bool literal = true;
+  fst_type elem = fst_type_get(m->types, cell.type)->elem;
+  for (uint32_t i = 0; i < cell.count; i++) {
+    items[i] = residual(sp, w, cell.items[i], loc);
+    const fst_value *v = fst_value_get(sp->out, items[i]);
+    if (v->kind == FST_VALUE_CONST) literals[i] = v->constant;
+    else literal = false;
+  }
+  if (literal) return fst_graph_const(sp->out, fst_const_tuple(m, cell.type, literals, cell.count));
+  return emit(sp, w, FST_OP_LIST_CONSTRUCT, items, cell.count, fst_type_list(m->types, elem), loc);
+}
+
+bool known_items(specializer *sp, world *w, binding b, const binding **out, uint32_t *out_count) {
+  if (b.kind == BOUND_TUPLE) {
+    *out = b.tuple->items;
+    *out_count = b.tuple->count;
+    return true;
+  }
+  if (b.kind == BOUND_HEAP) {
+    const heap_cell *cell = &w->heap.data[b.heap];
+    if (cell->made.id) return false;
+    *out = cell->items;
+    *out_count = cell->count;
+    return true;
+  }
+  const fst_const_data *c = b.kind == BOUND_VALUE ? fst_value_const(sp->out, b.value) : NULL;
+  if (!c || c->kind != FST_CONST_TUPLE) return false;
+  binding *items = FST_NEW_ARRAY(&sp->arena, binding, c->count + 1);
+  for (uint32_t i = 0; i < c->count; i++) items[i] = bind_value(fst_graph_const(sp->out, c->items[i]));
+  *out_count = c->count;
+  *out = items;
+  return true;
+}
+
+// ---- helpers for list ops --------------------------------------------------------------------------
+
+static bool const_index(specializer *sp, world *w, fst_value_id old, int64_t count, int64_t *out) {
+  int64_t i;
+  if (!fst_dim_is_const(sp->out->dims, int_value(sp, w, world_get(sp, w, old)), &i)) return false;
+  if (i < 0) i += count;
+  *out = i;
+  return i >= 0 && i < count;
+}
+
+static binding *copy_items(specializer *sp, const binding *items, uint32_t count, uint32_t room) {
+  binding *copy = FST_NEW_ARRAY(&sp->arena, binding, count + room + 1);
+  if (count) memcpy(copy, items, count * sizeof *copy);
+  return copy;
+}
+
+static void set_items(world *w, uint32_t heap, const binding *items, uint32_t count) {
+  w->heap.data[heap].items = items;
+  w->heap.data[heap].count = count;
+}
+
+// Equality of two bindings as far as literals and size expressions tell: 1, 0, or -1.
+static int bindings_equal(specializer *sp, world *w, binding a, binding b) {
+  fst_dim da = int_value(sp, w, a), db = int_value(sp, w, b);
+  if (fst_dim_is_known(da) && fst_dim_is_known(db)) return fst_dim_equal(sp->out->dims, da, db);
+  if (a.kind != BOUND_VALUE || b.kind != BOUND_VALUE) return -1;
+  const fst_value *va = fst_value_get(sp->out, a.value), *vb = fst_value_get(sp->out, b.value);
+  if (va->kind != FST_VALUE_CONST || vb->kind != FST_VALUE_CONST) return -1;
+  const fst_const_data *ca = fst_const_get(sp->out->module, va->constant), *cb = fst_const_get(sp->out->module, vb->constant);
+  return ca->kind == cb->kind && ca->kind <= FST_CONST_STR ? va->constant.id == vb->constant.id : -1;
+}
+
+// ---- ops on lists whose items are known ------------------------------------------------------------
+
+static bool eval_known_list(specializer *sp, world *w, const fst_node *n) {
+  if (!n->operand_count) return false;
+  binding list = world_get(sp, w, n->operands[0]);
+  const binding *items;
+  uint32_t count;
+  int64_t at;
+  if (!known_items(sp, w, list, &items, &count)) return false;
+  fst_type type = fst_value_type(sp->src, n->operands[0]);
+  bool is_cell = list.kind == BOUND_HEAP;
+  switch (n->op) {
+    case FST_OP_LEN_T:
+      world_set(w, n->results[0], bind_value(fst_graph_const_int(sp->out, count)));
+      return true;
+    case FST_OP___GETITEM___T:
+      if (!const_index(sp, w, n->operands[1], count, &at)) return false;
+      world_set(w, n->results[0], items[at]);
+      return true;
+    case FST_OP_LIST_UNPACK:
+      if (n->result_count != count) return false;
+      for (uint32_t i = 0; i < count; i++) world_set(w, n->results[i], items[i]);
+      return true;
+    case FST_OP_APPEND_T: {
+      if (!is_cell) return false;
+      binding *more = copy_items(sp, items, count, 1);
+      more[count] = world_get(sp, w, n->operands[1]);
+      set_items(w, list.heap, more, count + 1);
+      if (n->result_count) world_set(w, n->results[0], list);
+      return true;
+    }
+    case FST_OP__SET_ITEM_T: {
+      if (!is_cell || !const_index(sp, w, n->operands[1], count, &at)) return false;
+      binding *changed = copy_items(sp, items, count, 0);
+      changed[at] = world_get(sp, w, n->operands[2]);
+      set_items(w, list.heap, changed, count);
+      if (n->result_count) world_set(w, n->results[0], list);
+      return true;
+    }
+    case FST_OP_ADD_T:
+    case FST_OP_EXTEND_T: {
+      const binding *more;
+      uint32_t more_count;
+      if (!known_items(sp, w, world_get(sp, w, n->operands[1]), &more, &more_count)) return false;
+      if (n->op == FST_OP_EXTEND_T && !is_cell) return false;
+      binding *all = copy_items(sp, items, count, more_count);
+      if (more_count) memcpy(all + count, more, more_count * sizeof *all);
+      if (n->op == FST_OP_EXTEND_T) set_items(w, list.heap, all, count + more_count);
+      else world_set(w, n->results[0], new_list(sp, w, type, 0, all, count + more_count));
+      return true;
+    }
+    case FST_OP_LIST_T:
+    case FST_OP_COPY_T:
+      world_set(w, n->results[0], new_list(sp, w, type, 0, items, count));
+      return true;
+    case FST_OP_SLICE_T: {
+      int64_t bound[3] = {0, count, 1};
+      for (uint32_t i = 0; i < 3; i++) {
+        binding b = world_get(sp, w, n->operands[i + 1]);
+        if (b.kind == BOUND_VALUE && fst_value_is_none(sp->out, b.value)) continue;
+        if (!fst_dim_is_const(sp->out->dims, int_value(sp, w, b), &bound[i])) return false;
+      }
+      if (bound[2] < 1) return false;
+      for (int i = 0; i < 2; i++) {
+        if (bound[i] < 0) bound[i] += count;
+        bound[i] = bound[i] < 0 ? 0 : bound[i] > count ? count : bound[i];
+      }
+      binding *part = copy_items(sp, NULL, 0, count);
+      uint32_t taken = 0;
+      for (int64_t i = bound[0]; i < bound[1]; i += bound[2]) part[taken++] = items[i];
+      world_set(w, n->results[0], new_list(sp, w, type, 0, part, taken));
+      return true;
+    }
+    case FST_OP___CONTAINS___INT_LIST:
+    case FST_OP___CONTAINS___STR_LIST: {
+      int found = 0;
+      for (uint32_t i = 0; i < count && found != 1; i++) {
+        int equal = bindings_equal(sp, w, items[i], world_get(sp, w, n->operands[1]));
+        if (equal == 1) found = 1;
+        else if (equal < 0) found = -1;
+      }
+      if (found < 0) return false;
+      world_set(w, n->results[0], bind_value(fst_graph_const_bool(sp->out, found == 1)));
+      return true;
+    }
+    case FST_OP_EQ_INT_LIST:
+    case FST_OP_NE_INT_LIST: {
+      const binding *other;
+      uint32_t other_count;
+      if (!known_items(sp, w, world_get(sp, w, n->operands[1]), &other, &other_count)) return false;
+      int equal = count == other_count;
+      for (uint32_t i = 0; i < count && equal == 1; i++) equal = bindings_equal(sp, w, items[i], other[i]);
+      if (equal < 0) return false;
+      world_set(w, n->results[0], bind_value(fst_graph_const_bool(sp->out, (equal == 1) == (n->op == FST_OP_EQ_INT_LIST))));
+      return true;
+    }
+    default: return false;
+  }
+}
+
+// ---- lists that exist ------------------------------------------------------------------------------
+
+static bool eval_made_list(specializer *sp, world *w, fst_node_id id) {
+  const fst_node *n = fst_node_get(sp->src, id);
+  if (n->op == FST_OP_UNKNOWN || fst_op_get(n->op)->cls != FST_CLASS_CONTAINER || !n->operand_count) return false;
+  fst_type_kind kind = fst_type_kind_of(sp->src->module->types, fst_value_type(sp->src, n->operands[0]));
+  if (kind != FST_TY_LIST && kind != FST_TY_DICT) return false;
+  fst_types *types = sp->out->module->types;
+  fst_value_id *operands = FST_NEW_ARRAY(&sp->arena, fst_value_id, n->operand_count + 1);
+  for (uint32_t i = 0; i < n->operand_count; i++) operands[i] = residual_of(sp, w, n->operands[i], n->loc);
+  uint32_t site = site_of(sp, operands[0]);
+  const fst_type_data *list = fst_value_type_data(sp->out, operands[0]);
+  // What goes in: any operand of the declared element type, or the items of another list.
+  const fst_op_info *info = fst_op_get(n->op);
+  if (info->effect == FST_WRITES || n->op == FST_OP_ADD_T) {
+    for (uint32_t i = 1; i < n->operand_count; i++) {
+      const fst_type_data *declared = fst_value_type_data(sp->src, n->operands[i]);
+      if (kind == FST_TY_LIST && declared->kind == FST_TY_LIST && fst_type_is(types, fst_value_type(sp->src, n->operands[0]), FST_TY_LIST) && info->effect == FST_WRITES && fst_type_kind_of(types, fst_type_get(types, fst_value_type(sp->src, n->operands[0]))->elem) != FST_TY_LIST)
+        site_store(sp, site, site_load(sp, w, site_of(sp, operands[i]), fst_value_type_data(sp->out, operands[i])->elem));
+      else if (i + 1 == n->operand_count) site_store(sp, site, fst_value_type(sp->out, operands[i]));
+    }
+  }
+  fst_node_id made = emit_node(sp, w, n->op, operands, n->operand_count, n->result_count, n->loc);
+  for (uint32_t r = 0; r < n->result_count; r++) {
+    fst_value_id v = fst_node_get(sp->out, made)->results[r];
+    fst_type declared = import_type(sp, fst_value_type(sp->src, n->results[r])), type = declared;
+    fst_type elem = site ? site_load(sp, w, site, list->elem) : list->elem;
+    fst_type_kind result = fst_type_kind_of(types, declared);
+    if (result == FST_TY_LIST && kind == FST_TY_LIST) {       // slice, copy, concat
+      type = fst_type_list(types, elem);
+      note_site(sp, v, site);
+    } else if (result == FST_TY_TENSOR) {
+      type = instantiate(sp, w, elem);
+    } else if (result == FST_TY_OPTIONAL) {
+      type = fst_type_optional(types, elem);
+    } else if (result == FST_TY_LIST && kind == FST_TY_DICT && fst_type_kind_of(types, fst_type_get(types, declared)->elem) == FST_TY_TENSOR) {
+      type = fst_type_list(types, elem);   // values()
+    }
+    fst_value_set_type(sp->out, v, type);
+    if (result == FST_TY_INT) fst_value_get(sp->out, v)->sym = fresh_symbol(sp, w, n->op != FST_OP_LEN_T);
+    world_set(w, n->results[r], bind_value(v));
+  }
+  return true;
+}
+
+static void eval_dict_construct(specializer *sp, world *w, fst_node_id id) {
+  const fst_node *n = fst_node_get(sp->src, id);
+  fst_types *types = sp->out->module->types;
+  fst_value_id *operands = FST_NEW_ARRAY(&sp->arena, fst_value_id, n->operand_count + 1);
+  uint32_t site = id.id + 1;
+  for (uint32_t i = 0; i < n->operand_count; i++) {
+    operands[i] = residual_of(sp, w, n->operands[i], n->loc);
+    if (i % 2) site_store(sp, site, fst_value_type(sp->out, operands[i]));
+  }
+  const fst_type_data *declared = fst_value_type_data(sp->src, n->results[0]);
+  fst_type elem = sp->site_elem[id.id].id ? sp->site_elem[id.id] : declared->elem;
+  fst_value_id v = emit(sp, w, FST_OP_DICT_CONSTRUCT, operands, n->operand_count, fst_type_dict(types, declared->key, elem), n->loc);
+  note_site(sp, v, site);
+  world_set(w, n->results[0], bind_value(v));
+}
+
+// ---- objects ---------------------------------------------------------------------------------------
+
+static bool eval_object(specializer *sp, world *w, const fst_node *n) {
+  fst_module *m = sp->out->module;
+  if (n->op == FST_OP_CREATE_OBJECT) {
+    fst_type type = fst_value_type(sp->src, n->results[0]);
+    fst_class_id cls = fst_module_find_class(m, fst_type_get(m->types, type)->name);
+    if (!cls.id) return false;
+    uint32_t count = fst_module_class(m, cls)->attr_count;
+    fst_const_data uninit = {.kind = FST_CONST_UNINIT, .type = fst_type_simple(m->types, FST_TY_UNINIT)};
+    binding *items = FST_NEW_ARRAY(&sp->arena, binding, count + 1);
+    for (uint32_t i = 0; i < count; i++) items[i] = bind_value(fst_graph_const(sp->out, fst_const_intern(m, &uninit)));
+    world_set(w, n->results[0], new_list(sp, w, type, 0, items, count));
+    return true;
+  }
+  if (n->op != FST_OP_GET_ATTR && n->op != FST_OP_SET_ATTR) return false;
+  binding object = world_get(sp, w, n->operands[0]);
+  if (object.kind != BOUND_HEAP || w->heap.data[object.heap].made.id) return false;
+  const heap_cell *cell = &w->heap.data[object.heap];
+  const fst_class *cls = fst_module_class(m, fst_module_find_class(m, fst_type_get(m->types, cell->type)->name));
+  int attr = fst_class_attr(cls, n->name);
+  if (attr < 0) return false;
+  if (n->op == FST_OP_GET_ATTR) {
+    world_set(w, n->results[0], cell->items[attr]);
+  } else {
+    binding *items = copy_items(sp, cell->items, cell->count, 0);
+    items[attr] = world_get(sp, w, n->operands[1]);
+    set_items(w, object.heap, items, w->heap.data[object.heap].count);
+  }
+  return true;
+}
+
+// ---- questions about types -------------------------------------------------------------------------
+
+// Can a value of this type be None: 1 always, 0 never, -1 sometimes.
+static int noneness(specializer *sp, binding b) {
+  if (b.kind != BOUND_VALUE) return 0;
+  if (fst_value_is_none(sp->out, b.value)) return 1;
+  fst_type_kind kind = fst_type_kind_of(sp->out->module->types, fst_value_type(sp->out, b.value));
+  return kind == FST_TY_OPTIONAL || kind == FST_TY_ANY || kind == FST_TY_UNION ? -1 : 0;
+}
+
+static bool eval_is_none(specializer *sp, world *w, const fst_node *n) {
+  binding a = world_get(sp, w, n->operands[0]), b = world_get(sp, w, n->operands[1]);
+  int na = noneness(sp, a), nb = noneness(sp, b);
+  if (na < 0 || nb < 0 || (!na && !nb)) return false;
+  bool same = na && nb;
+  world_set(w, n->results[0], bind_value(fst_graph_const_bool(sp->out, same == (n->op == FST_OP___IS__))));
+  return true;
+}
+
+static fst_type bound_type(specializer *sp, const world *w, binding b) {
+  if (b.kind == BOUND_TUPLE) return b.tuple->type;
+  if (b.kind == BOUND_HEAP) return w->heap.data[b.heap].type;
+  return fst_value_type(sp->out, b.value);
+}
+
+static bool eval_isinstance(specializer *sp, world *w, const fst_node *n) {
+  fst_types *types = sp->out->module->types;
+  binding b = world_get(sp, w, n->operands[0]);
+  fst_type type = fst_type_erase(types, bound_type(sp, w, b));
+  const fst_type_data *asked = fst_type_get(types, n->attr_type);
+  fst_type one = n->attr_type;
+  bool many = asked->kind == FST_TY_TUPLE && !asked->fields;
+  bool is = false;
+  for (uint32_t i = 0; i < (many ? asked->count : 1); i++)
+    if (fst_type_is_subtype(types, type, many ? asked->items[i] : one)) is = true;
+  fst_type_kind kind = fst_type_kind_of(types, type);
+  if (!is && (kind == FST_TY_ANY || kind == FST_TY_UNION || kind == FST_TY_OPTIONAL || kind == FST_TY_NUMBER)) return false;
+  world_set(w, n->results[0], bind_value(fst_graph_const_bool(sp->out, is)));
+  return true;
+}
+
+static void eval_cast(specializer *sp, world *w, const fst_node *n) {
+  binding b = world_get(sp, w, n->operands[0]);
+  fst_types *types = sp->out->module->types;
+  if (b.kind == BOUND_VALUE && !fst_value_const(sp->out, b.value)) {
+    const fst_type_data *from = fst_value_type_data(sp->out, b.value);
+    if (from->kind == FST_TY_OPTIONAL || from->kind == FST_TY_ANY || from->kind == FST_TY_UNION || from->kind == FST_TY_NUMBER) {
+      fst_type asked = import_type(sp, fst_value_type(sp->src, n->results[0]));
+      if (from->kind == FST_TY_OPTIONAL && fst_type_is_subtype(types, from->elem, asked)) asked = from->elem;
+      fst_value_id v = emit(sp, w, FST_OP_UNCHECKED_CAST, &b.value, 1, instantiate(sp, w, asked), n->loc);
+      if (fst_type_is(types, asked, FST_TY_INT)) fst_value_get(sp->out, v)->sym = fresh_symbol(sp, w, true);
+      if (site_of(sp, b.value)) note_site(sp, v, site_of(sp, b.value));
+      b = bind_value(v);
+    }
+  }
+  world_set(w, n->results[0], b);
+}
+
+// ---- ops that return lists of views or of sizes ----------------------------------------------------
+
+static const fst_type_data *known_tensor(specializer *sp, binding b) {
+  if (b.kind != BOUND_VALUE) return NULL;
+  const fst_type_data *t = fst_value_type_data(sp->out, b.value);
+  return t->kind == FST_TY_TENSOR && t->rank >= 0 && t->dtype != FST_DTYPE_UNKNOWN ? t : NULL;
+}
+
+static bool eval_size_list(specializer *sp, world *w, const fst_node *n) {
+  const fst_type_data *t = known_tensor(sp, world_get(sp, w, n->operands[0]));
+  if (!t) return false;
+  binding *items = FST_NEW_ARRAY(&sp->arena, binding, t->rank + 1);
+  const fst_dim *from = n->op == FST_OP_SIZE ? t->dims : t->strides;
+  for (int i = 0; i < t->rank; i++) items[i] = bind_value(emit_dim(sp, w, from[i], n->loc));
+  world_set(w, n->results[0], new_list(sp, w, fst_value_type(sp->src, n->results[0]), 0, items, (uint32_t)t->rank));
+  return true;
+}
+
+// A view op of the new graph on `tensor`, typed by inference.
+static binding emit_view(specializer *sp, world *w, fst_op op, const fst_value_id *operands, uint32_t count, fst_loc loc) {
+  fst_node_id made = emit_node(sp, w, op, operands, count, 1, loc);
+  fst_value_id v = fst_node_get(sp->out, made)->results[0];
+  fst_value_set_type(sp->out, v, fst_type_tensor_any(sp->out->module->types));
+  fst_infer in = {0};
+  fst_arena_reset(&sp->scratch);
+  if (fst_infer_node(sp->out, made, &sp->scratch, &in) == FST_INFER_OK) fst_value_set_type(sp->out, v, instantiate(sp, w, fst_value_type(sp->out, v)));
+  fst_vec_free(&in.guards);
+  return bind_value(v);
+}
+
+static binding emit_slice(specializer *sp, world *w, fst_value_id tensor, int64_t dim, int64_t start, int64_t end, fst_loc loc) {
+  fst_graph *g = sp->out;
+  fst_value_id operands[5] = {tensor, fst_graph_const_int(g, dim), fst_graph_const_int(g, start), fst_graph_const_int(g, end), fst_graph_const_int(g, 1)};
+  return emit_view(sp, w, FST_OP_SLICE_TENSOR, operands, 5, loc);
+}
+
+enum { MAX_PIECES = 256 };
+
+// chunk, split, unbind... with known sizes become slices and selects.
+static bool eval_pieces(specializer *sp, world *w, const fst_node *n) {
+  binding b = world_get(sp, w, n->operands[0]);
+  const fst_type_data *t = known_tensor(sp, b);
+  bool is_unbind = n->op == FST_OP_UNBIND_INT;
+  int64_t dim, size, count = 0, sizes[MAX_PIECES];
+  if (!t || !t->rank || !fst_dim_is_const(sp->out->dims, int_value(sp, w, world_get(sp, w, n->operands[is_unbind ? 1 : 2])), &dim)) return false;
+  if (dim < 0) dim += t->rank;
+  if (dim < 0 || dim >= t->rank || !fst_dim_is_const(sp->out->dims, t->dims[dim], &size)) return false;
+  const binding *items = NULL;
+  uint32_t item_count = 0;
+  if (is_unbind) {
+    if (size > MAX_PIECES) return false;
+    count = size;
+  } else if (n->op == FST_OP_SPLIT_WITH_SIZES || n->op == FST_OP_SPLIT_SIZES) {
+    int64_t total = 0;
+    if (!known_items(sp, w, world_get(sp, w, n->operands[1]), &items, &item_count) || item_count > MAX_PIECES) return false;
+    for (uint32_t i = 0; i < item_count; i++) {
+      if (!fst_dim_is_const(sp->out->dims, int_value(sp, w, items[i]), &sizes[i]) || sizes[i] < 0) return false;
+      total += sizes[i];
+    }
+    if (total != size) return false;
+    count = item_count;
+  } else {
+    int64_t piece;
+    if (!fst_dim_is_const(sp->out->dims, int_value(sp, w, world_get(sp, w, n->operands[1])), &piece) || piece <= 0) return false;
+    if (n->op == FST_OP_CHUNK) piece = (size + piece - 1) / piece;
+    if (!size || !piece || (size + piece - 1) / piece > MAX_PIECES) return false;
+    for (int64_t at = 0; at < size; at += piece) sizes[count++] = size - at < piece ? size - at : piece;
+  }
+  binding *pieces = FST_NEW_ARRAY(&sp->arena, binding, count + 1);
+  int64_t at = 0;
+  for (int64_t i = 0; i < count; i++) {
+    if (is_unbind) {
+      fst_value_id operands[3] = {b.value, fst_graph_const_int(sp->out, dim), fst_graph_const_int(sp->out, i)};
+      pieces[i] = emit_view(sp, w, FST_OP_SELECT_INT, operands, 3, n->loc);
+    } else {
+      pieces[i] = emit_slice(sp, w, b.value, dim, at, at + sizes[i], n->loc);
+      at += sizes[i];
+    }
+  }
+  world_set(w, n->results[0], new_list(sp, w, fst_value_type(sp->src, n->results[0]), 0, pieces, (uint32_t)count));
+  return true;
+}
+
+// ---- dispatch --------------------------------------------------------------------------------------
+
+static bool eval_tuple(specializer *sp, world *w, const fst_node *n) {
+  const binding *items;
+  uint32_t count;
+  int64_t at;
+  switch (n->op) {
+    case FST_OP_TUPLE_CONSTRUCT: {
+      binding *made = FST_NEW_ARRAY(&sp->arena, binding, n->operand_count + 1);
+      for (uint32_t i = 0; i < n->operand_count; i++) made[i] = world_get(sp, w, n->operands[i]);
+      world_set(w, n->results[0], new_tuple(sp, fst_value_type(sp->src, n->results[0]), made, n->operand_count));
+      return true;
+    }
+    case FST_OP_TUPLE_UNPACK:
+      if (!known_items(sp, w, world_get(sp, w, n->operands[0]), &items, &count) || count != n->result_count) return false;
+      for (uint32_t i = 0; i < count; i++) world_set(w, n->results[i], items[i]);
+      return true;
+    case FST_OP_TUPLE_INDEX:
+      if (!known_items(sp, w, world_get(sp, w, n->operands[0]), &items, &count) || !const_index(sp, w, n->operands[1], count, &at)) return false;
+      world_set(w, n->results[0], items[at]);
+      return true;
+    default: return false;
+  }
+}
+
+fst_status eval_data(specializer *sp, world *w, fst_node_id id, bool *out_done) {
+  const fst_node *n = fst_node_get(sp->src, id);
+  *out_done = true;
+  switch (n->op) {
+    case FST_OP_TUPLE_CONSTRUCT: case FST_OP_TUPLE_UNPACK: case FST_OP_TUPLE_INDEX:
+      if (eval_tuple(sp, w, n)) return NULL;
+      break;
+    case FST_OP_LIST_CONSTRUCT: {
+      binding *items = FST_NEW_ARRAY(&sp->arena, binding, n->operand_count + 1);
+      for (uint32_t i = 0; i < n->operand_count; i++) items[i] = world_get(sp, w, n->operands[i]);
+      world_set(w, n->results[0], new_list(sp, w, fst_value_type(sp->src, n->results[0]), id.id + 1, items, n->operand_count));
+      return NULL;
+    }
+    case FST_OP_DICT_CONSTRUCT: eval_dict_construct(sp, w, id); return NULL;
+    case FST_OP_CREATE_OBJECT: case FST_OP_GET_ATTR: case FST_OP_SET_ATTR:
+      if (eval_object(sp, w, n)) return NULL;
+      break;
+    case FST_OP___IS__: case FST_OP___ISNOT__:
+      if (eval_is_none(sp, w, n)) return NULL;
+      break;
+    case FST_OP_ISINSTANCE:
+      if (eval_isinstance(sp, w, n)) return NULL;
+      break;
+    case FST_OP_UNCHECKED_CAST: eval_cast(sp, w, n); return NULL;
+    case FST_OP_SIZE: case FST_OP_STRIDE:
+      if (eval_size_list(sp, w, n)) return NULL;
+      break;
+    case FST_OP_CHUNK: case FST_OP_SPLIT_TENSOR: case FST_OP_SPLIT_SIZES: case FST_OP_SPLIT_WITH_SIZES: case FST_OP_UNBIND_INT:
+      if (eval_pieces(sp, w, n)) return NULL;
+      break;
+    default:
+      if (eval_known_list(sp, w, n)) return NULL;
+      if (eval_made_list(sp, w, id)) return NULL;
+      break;
+  }
+  *out_done = false;
+  return NULL;
+}
