@@ -1,0 +1,29 @@
+// Ops written as a few lines over other ops: the `compose` column of ir/ops.def.
+//
+// The text is a small template in the syntax of docs/ir.md, run once per node when its operands' types are
+// known. Names are the schema's arguments; a name may be bound again. Sizes, ranks and constants can be
+// computed with and asked about at that time; everything else becomes nodes.
+//
+//   statement  %a = EXPR  |  %a, %b = CALL  |  return EXPR, ...  |  raise "text"  |  fail
+//              if COND { ... } else { ... }  |  for %i in range(A, B) { ... }
+//   EXPR       CALL, [EXPR, ...], literals, dtype names (f32, b8), and arithmetic (+ - * / //) over
+//              rank(%x) len(%list) size(%x, D) dtype(%x) sqrt(E) int(E) and arguments with known values
+//   CALL       aten::op.overload(EXPR, ...), trailing arguments that are left out have their schema default
+//   other      item(%list, I), range(A, B) (a list of ints)
+//   COND       none(%x) known(%x) floating(%x) EXPR == EXPR (also != < <= > >=), not, and, or, ( )
+//
+// A comparison of something not known is false, so `not %alpha == 1` also holds for an alpha that is only
+// known at run time. `fail` leaves the op as it is; so does running past the end.
+#ifndef FST_IR_COMPOSE_H
+#define FST_IR_COMPOSE_H
+
+#include "ir/infer.h"
+
+// Builds the composition of `node` before it, types included. The results, one per result of the node, go to
+// `out_results`. FST_INFER_OK; otherwise nothing was added and in->message says why. `in` needs graph, node,
+// dims, types, arena; guards of the parts are appended to it.
+int fst_compose_build(fst_infer *in, fst_value_id *out_results);
+// The infer function of composed rows: types as the composition gives them.
+int fst_infer_compose(fst_infer *in);
+
+#endif

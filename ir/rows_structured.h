@@ -1,0 +1,24 @@
+// Infer and lower functions of the families contraction, norm, pool, gather, sort and copy (ir/ops/*.def).
+#ifndef FST_IR_ROWS_STRUCTURED_H
+#define FST_IR_ROWS_STRUCTURED_H
+
+struct fst_infer;
+struct fst_lower;
+
+//        name of fst_infer_<name>
+#define FST_STRUCTURED_INFERS(X)                                                                              \
+  X(linear) X(mm) X(bmm) X(mv) X(dot) X(matmul) X(tensordot) X(einsum) X(conv) X(cell) X(bilinear) X(cdist)    \
+  X(kron)
+//        name of fst_lower_<name>
+#define FST_STRUCTURED_LOWERS(X)                                                                              \
+  X(linear) X(matmul) X(tensordot) X(einsum) X(conv) X(lstm_cell) X(gru_cell) X(rnn_tanh_cell)                 \
+  X(rnn_relu_cell) X(bilinear) X(cdist) X(kron)
+
+#define X(name) int fst_infer_##name(struct fst_infer *in);
+FST_STRUCTURED_INFERS(X)
+#undef X
+#define X(name) void fst_lower_##name(struct fst_lower *lo);
+FST_STRUCTURED_LOWERS(X)
+#undef X
+
+#endif
