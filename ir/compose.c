@@ -415,8 +415,17 @@ static term parse_factor(composer *c) {
   return isalpha((unsigned char)*c->at) || *c->at == '_' ? parse_word(c) : parse_number(c);
 }
 
+static term lists_join(composer *c, const term *a, const term *b) {
+  term items[2 * COMPOSE_ITEMS + 1] = {{0}};
+  FST_ASSERT(a->count + b->count <= 2 * COMPOSE_ITEMS, "a list in a composition is too long");
+  if (a->count) memcpy(items, a->items, a->count * sizeof *items);
+  if (b->count) memcpy(items + a->count, b->items, b->count * sizeof *items);
+  return term_list(c, items, a->count + b->count);
+}
+
 static term arithmetic(composer *c, char op, const term *left, const term *right) {
-  term a = term_known(c, left), b = term_known(c, right);
+  term a = list_known(c, left), b = list_known(c, right);
+  if (op == '+' && a.kind == TERM_LIST && b.kind == TERM_LIST) return lists_join(c, &a, &b);
   fst_dims *d = c->in->dims;
   if (a.kind == TERM_INT && b.kind == TERM_INT && op != '/') {
     switch (op) {
