@@ -26,6 +26,10 @@ typedef struct fst_infer {
   fst_const *result_consts;  // [result_count]: a result that is a constant (dim(), dtype()), id 0 when not
   const char *message;
   FST_VEC(fst_infer_guard) guards;
+  // VIEW rows: does result 0 share operand 0's storage, and from which element on? `reshape`, `contiguous`
+  // or `to` that must copy leave is_view false. An unknown offset depends on a value only known at run time.
+  bool is_view;
+  fst_dim view_offset;   // elements after operand 0's first
 } fst_infer;
 
 // Operand `arg` is its number in the schema. All of these return false / unknown rather than fail.
@@ -62,5 +66,18 @@ fst_dtype fst_infer_result_type(const fst_infer *in, const uint32_t *args, uint3
 
 // Runs the row's infer function on a node (grouped result arrays are set up and the types stored on success).
 int fst_infer_node(fst_graph *graph, fst_node_id node, fst_arena *scratch, fst_infer *out);
+
+// The dtype a POINTWISE node's `scalar` is evaluated in (`promote` of its row, or of the functional row of
+// an in-place one); unknown when an operand's is.
+fst_dtype fst_pointwise_dtype(const fst_infer *in, const char *promote);
+// Does the result of this VIEW node share operand 0's storage, given the types as they stand? False for
+// other nodes, for those whose types are not known, and where PyTorch would copy.
+bool fst_infer_is_view(const fst_graph *graph, fst_node_id node);
+// Elements between the first element of operand 0 and that of the view; false when not a view or not known.
+bool fst_view_offset(const fst_graph *graph, fst_node_id node, fst_dim *out_elements);
+// Views that give a list of tensors (unbind, chunk, split, ...), and `size` and `stride`: builds the same
+// list as prim::ListConstruct of single views (or ints) before the node, replaces the node's result by it
+// and erases the node. False, with nothing changed, when the length is not known.
+bool fst_list_expand(fst_graph *graph, fst_node_id node);
 
 #endif

@@ -28,8 +28,11 @@ fst_kx fst_lower_size(fst_lower *lo, uint32_t arg, uint32_t dim);    // size of 
 fst_kx fst_lower_result_size(fst_lower *lo, uint32_t dim);
 fst_kx fst_lower_dim(fst_lower *lo, fst_dim d);                      // any size expression of the graph
 fst_kx fst_lower_scalar(fst_lower *lo, uint32_t arg, fst_dtype dtype);  // int/float/bool operand, converted
+fst_kx fst_lower_value(fst_lower *lo, fst_value_id value, fst_dtype dtype);   // any int/float/bool value of the graph, converted
 const fst_type_data *fst_lower_type(const fst_lower *lo, uint32_t arg);
 const fst_type_data *fst_lower_result_type(const fst_lower *lo, uint32_t result);
+// Inside `lower_stmt`: the kernel buffer of result `result`, of the sizes and strides of its type.
+uint32_t fst_lower_result_buffer(fst_lower *lo, uint32_t result);
 // Constants of the node, with the same meaning as in ir/infer.h.
 bool fst_lower_const_int(const fst_lower *lo, uint32_t arg, int64_t *out);
 bool fst_lower_const_bool(const fst_lower *lo, uint32_t arg, bool *out);

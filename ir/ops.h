@@ -67,12 +67,19 @@ typedef struct fst_op_info {
   int (*infer)(struct fst_infer *in);
   // Element of a result at an index, as kernel IR (ir/lower.h); NULL: no kernel of ours.
   void (*lower)(struct fst_lower *lo);
+  // For what is no element by itself (SCATTER, SCAN, SORT, COMPACT): adds the statements that write the
+  // node's result buffers (fst_lower_result_buffer); nodes after it load from those. `lower` is NULL then.
+  void (*lower_stmt)(struct fst_lower *lo);
   // POINTWISE and SCALAR ops: the element as an expression over the operand names of the schema, e.g.
   // "add(self, mul(alpha, other))"; functions are scalar.def's and expand.kir's.
   const char *scalar;
-  // POINTWISE: how operands are converted before `scalar`: "promote" (PyTorch's result_type), "float"
-  // (promote, then integers to the default float), "bool" (result is bool after promoting), "same" (self's).
+  // POINTWISE: the dtype operands are converted to before `scalar` is evaluated. "promote" (PyTorch's
+  // result_type), "float" (promote, then integers to the default float), "same" (self's), "double" (f64):
+  // the result has it too. "bool": promote, and the result is bool. Operands named condition and mask are
+  // bool throughout. Tensors take part in promotion but for these two and `value`; Scalars only where they
+  // are named self, other, min, max or exponent. fst_pointwise_dtype (ir/infer.h) computes it.
   const char *promote;
+  bool single_pass;         // REDUCTION that asks for each element once: producers may be computed inside it
   const char *call;         // runtime call of runtime/calls.def that does it (containers, strings)
   const char *compose;      // the op as IR text over other ops: a graph body over the schema's names
   const char *inplace_of;   // schema name of the functional form, for `aten::add_.Tensor` and out= forms
