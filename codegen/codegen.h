@@ -42,10 +42,10 @@ typedef struct fst_llvm_kernel {
 fst_status fst_llvm_kernel_emit(fst_llvm_unit *unit, const fst_kernel *kernel, const void *const *constants, fst_blob *blob, const fst_llvm_kernel **out);
 
 // ---- whole methods (codegen/llvm/method.c) ----
-// Emits `int32_t entry(fst_call *, const fst_val *args, fst_val *results)` for a planned graph; entries are numbered
-// in the order they were emitted.
-struct fst_plan_tables;   // messages, classes, locations, constants: filled by code generation, written by driver/plan.c
-fst_status fst_llvm_method_emit(fst_llvm_unit *unit, const fst_graph *graph, fst_blob *blob, struct fst_plan_tables *tables);
+// Emits `int32_t fst_entry_<number>(fst_call *, const fst_val *args, fst_val *results)` for a planned graph. Messages, classes,
+// locations and constants are added to `tables`: for a second target they are found there again.
+struct fst_plan_tables;
+fst_status fst_llvm_method_emit(fst_llvm_unit *unit, const fst_graph *graph, uint32_t number, fst_blob *blob, struct fst_plan_tables *tables);
 
 // ---- finishing ----
 fst_status fst_llvm_unit_text(fst_llvm_unit *unit, bool assembly, fst_text *out);      // LLVM IR, or assembly

@@ -1,0 +1,281 @@
+// Nodes that are not control flow: kernels, views, scalars, state, fallback.
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "codegen/llvm/method_internal.h"
+#include "ir/infer.h"
+#include "ir/lower.h"
+#include "passes/alias.h"
+
+// ---- kernels ---------------------------------------------------------------------------------------
+
+static LLVMValueRef tensor_bytes(method *m, const fst_type_data *t) {
+  LLVMValueRef bytes = method_i64(m, (int64_t)fst_dtype_size(t->dtype));
+  for (int i = 0; i < t->rank; i++) bytes = LLVMBuildMul(m->b, bytes, method_dim(m, t->dims[i]), "");
+  return bytes;
+}
+
+// Memory for a value that a kernel is about to make.
+static ll_value make_place(method *m, fst_value_id value) {
+  const fst_place *place = &m->plan->places[value.id];
+  const fst_type_data *t = fst_value_type_data(m->g, value);
+  ll_value v = {.set = true, .b = LLVMConstNull(m->u->ptr)};
+  LLVMValueRef bytes;
+  switch (place->kind) {
+    case FST_PLACE_ARENA:
+      v.a = LLVMBuildInBoundsGEP2(m->b, m->u->i8, m->memory, &m->slot_offset[place->slot], 1, "");
+      break;
+    case FST_PLACE_SCRATCH:
+      bytes = tensor_bytes(m, t);
+      v.a = method_call(m, METHOD_CALL_scratch, &bytes, 1);
+      method_check_pointer(m, v.a);
+      break;
+    default:
+      bytes = tensor_bytes(m, t);
+      v.b = method_call(m, METHOD_CALL_storage_new, &bytes, 1);
+      method_check_pointer(m, v.b);
+      v.a = method_load(m, m->u->ptr, v.b, offsetof(fst_storage_obj, data));
+      break;
+  }
+  return v;
+}
+
+// A number of the graph as a kernel parameter of `dtype`.
+static LLVMValueRef number_as(method *m, fst_value_id value, fst_dtype dtype) {
+  LLVMValueRef v = method_value(m, value).a;
+  fst_type_kind kind = fst_value_type_data(m->g, value)->kind;
+  LLVMTypeRef to = fst_llvm_value_type(m->u, dtype);
+  if (kind == FST_TY_FLOAT) return dtype == FST_F64 ? v : fst_dtype_is_float(dtype) ? LLVMBuildFPTrunc(m->b, v, to, "") : LLVMBuildFPToSI(m->b, v, to, "");
+  if (kind == FST_TY_BOOL) {
+    if (dtype == FST_BOOL) return v;
+    return fst_dtype_is_float(dtype) ? LLVMBuildUIToFP(m->b, v, to, "") : LLVMBuildZExt(m->b, v, to, "");
+  }
+  if (dtype == FST_BOOL) return LLVMBuildICmp(m->b, LLVMIntNE, v, method_i64(m, 0), "");
+  if (fst_dtype_is_float(dtype)) return LLVMBuildSIToFP(m->b, v, to, "");
+  return LLVMBuildIntCast2(m->b, v, to, 1, "");
+}
+
+static LLVMValueRef kernel_scratch(method *m, uint64_t bytes) {
+  if (bytes > m->scratch_bytes) m->scratch_bytes = bytes;
+  return LLVMBuildInBoundsGEP2(m->b, m->u->i8, m->memory, &m->scratch_at, 1, "");
+}
+
+// `place[i]`: memory of the i-th output, in the order of `outputs`.
+static fst_status call_kernel(method *m, const fst_lowered *low, const fst_value_id *outputs, const LLVMValueRef *place, uint32_t output_count) {
+  uint32_t buffers = (uint32_t)low->buffers.len, params = (uint32_t)low->params.len, at = 0;
+  const void **constants = FST_NEW_ARRAY(&m->arena, const void *, buffers + 1);
+  for (uint32_t i = 0; i < buffers; i++) {
+    uint64_t len;
+    constants[i] = low->buffers.data[i].is_output || !low->buffers.data[i].value.id ? NULL : method_literal_bytes(m, low->buffers.data[i].value, &len);
+    low->kernel->buffers.data[i].is_constant = constants[i] != NULL;
+  }
+  const fst_llvm_kernel *kernel;
+  FST_TRY(fst_llvm_kernel_emit(m->u, low->kernel, constants, m->blob, &kernel));
+  LLVMValueRef *args = FST_NEW_ARRAY(&m->arena, LLVMValueRef, buffers + params + 2);
+  for (uint32_t i = 0; i < buffers; i++) {
+    const fst_kernel_arg *arg = &low->buffers.data[i];
+    if (kernel->constant_offset.data[i] >= 0) {
+      args[at++] = method_address(m, m->weights, kernel->constant_offset.data[i]);
+    } else if (arg->is_output) {
+      uint32_t k = 0;
+      while (k < output_count && !fst_value_eq(outputs[k], arg->value)) k++;
+      FST_ASSERT(k < output_count, "an output of the kernel is not one of the group's");
+      args[at++] = place[k];
+    } else {
+      args[at++] = method_value(m, arg->value).a;
+    }
+  }
+  for (uint32_t i = 0; i < params; i++) {
+    const fst_kernel_arg *arg = &low->params.data[i];
+    fst_dtype dtype = low->kernel->params.data[i];
+    args[at++] = arg->value.id ? number_as(m, arg->value, dtype) : method_dim(m, arg->dim);
+  }
+  if (kernel->scratch_bytes) args[at++] = kernel_scratch(m, kernel->scratch_bytes);
+  LLVMBuildCall2(m->b, fst_llvm_kernel_type(kernel), fst_llvm_kernel_function(kernel), args, at, "");
+  return NULL;
+}
+
+static fst_status emit_group(method *m, const fst_node *n) {
+  const fst_block *body = fst_block_get(m->g, n->blocks[0]);
+  const fst_node *yield = fst_node_get(m->g, body->last);
+  FST_VEC(fst_node_id) nodes = {0};
+  for (FST_EACH_NODE(m->g, n->blocks[0], id))
+    if (fst_node_get(m->g, id)->op != FST_OP_YIELD) fst_vec_push(&nodes, id);
+  LLVMValueRef *place = FST_NEW_ARRAY(&m->arena, LLVMValueRef, n->result_count + 1);
+  for (uint32_t r = 0; r < n->result_count; r++) {
+    const fst_node *def = fst_node_get(m->g, fst_value_def(m->g, yield->operands[r]));
+    ll_value v;
+    if (fst_op_get(def->op)->effect == FST_WRITES) v = method_value(m, def->operands[0]);   // its memory
+    else v = make_place(m, n->results[r]);
+    v.c = NULL;
+    method_set(m, n->results[r], v);
+    place[r] = v.a;
+  }
+  fst_lowered low = {0};
+  fst_status status = fst_lower_group(m->g, nodes.data, (uint32_t)nodes.len, yield->operands, n->result_count, &low);
+  if (!status) status = call_kernel(m, &low, yield->operands, place, n->result_count);
+  fst_lowered_deinit(&low);
+  fst_vec_free(&nodes);
+  return status;
+}
+
+// Scalar ops have the same expressions as tensors: a kernel of one point, inlined.
+static fst_status emit_scalar(method *m, fst_node_id id) {
+  const fst_node *n = fst_node_get(m->g, id);
+  fst_lowered low = {0};
+  FST_TRY(fst_lower_scalar_node(m->g, id, &low));
+  LLVMValueRef *place = FST_NEW_ARRAY(&m->arena, LLVMValueRef, n->result_count + 1);
+  fst_dtype dtype[2] = {FST_I64, FST_I64};
+  for (uint32_t r = 0; r < n->result_count && r < 2; r++) {
+    fst_type_kind kind = fst_value_type_data(m->g, n->results[r])->kind;
+    dtype[r] = kind == FST_TY_FLOAT ? FST_F64 : kind == FST_TY_BOOL ? FST_BOOL : FST_I64;
+    place[r] = method_alloca(m, m->u->i64, 1);
+  }
+  fst_status status = call_kernel(m, &low, n->results, place, n->result_count);
+  fst_lowered_deinit(&low);
+  if (status) return status;
+  for (uint32_t r = 0; r < n->result_count && r < 2; r++) {
+    ll_value v = {.a = LLVMBuildLoad2(m->b, fst_llvm_memory_type(m->u, dtype[r]), place[r], "")};
+    if (dtype[r] == FST_BOOL) v.a = LLVMBuildICmp(m->b, LLVMIntNE, v.a, LLVMConstInt(m->u->i8, 0, 0), "");
+    method_set(m, n->results[r], v);
+  }
+  return NULL;
+}
+
+// Division, modulo and the like on integers raise on a zero divisor, which is operand 1.
+static void check_divisor(method *m, const fst_node *n) {
+  if (fst_op_get(n->op)->effect != FST_RAISES || n->operand_count < 2) return;
+  fst_type_kind kind = fst_value_type_data(m->g, n->operands[1])->kind;
+  int64_t number;
+  double real;
+  LLVMValueRef v = method_value(m, n->operands[1]).a, zero = method_i64(m, 0), is_zero;
+  if (kind == FST_TY_INT) {
+    if (fst_value_const_int(m->g, n->operands[1], &number) && number) return;
+    is_zero = LLVMBuildICmp(m->b, LLVMIntEQ, v, zero, "");
+  } else if (kind == FST_TY_FLOAT) {
+    if (fst_value_const_float(m->g, n->operands[1], &real) && real != 0) return;
+    is_zero = LLVMBuildFCmp(m->b, LLVMRealOEQ, v, LLVMConstReal(m->u->f64, 0), "");
+  } else {
+    return;
+  }
+  method_raise_text(m, is_zero, "division by zero", zero, zero, n->loc);
+}
+
+// ---- views, queries --------------------------------------------------------------------------------
+
+static fst_status emit_view(method *m, fst_node_id id) {
+  const fst_node *n = fst_node_get(m->g, id);
+  fst_dim offset;
+  if (!fst_view_offset(m->g, id, &offset))
+    return FST_FAIL(FST_ERR_UNSUPPORTED, "%s: where the view starts is not known", fst_op_name(n->op));
+  ll_value v = method_value(m, n->operands[0]);
+  v.c = NULL;
+  LLVMValueRef bytes = LLVMBuildMul(m->b, method_dim(m, offset), method_i64(m, (int64_t)fst_dtype_size(fst_value_type_data(m->g, n->operands[0])->dtype)), "");
+  v.a = LLVMBuildInBoundsGEP2(m->b, m->u->i8, v.a, &bytes, 1, "");
+  method_set(m, n->results[0], v);
+  return NULL;
+}
+
+// item() and the casts of tensors to numbers: the one element.
+static fst_status emit_item(method *m, const fst_node *n) {
+  const fst_type_data *t = fst_value_type_data(m->g, n->operands[0]);
+  LLVMValueRef one = method_i64(m, 1), count = method_i64(m, 1);
+  for (int i = 0; i < t->rank; i++) count = LLVMBuildMul(m->b, count, method_dim(m, t->dims[i]), "");
+  if (t->rank) method_raise_text(m, LLVMBuildICmp(m->b, LLVMIntNE, count, one, ""), "a Tensor with {} elements cannot be converted to Scalar", count, one, n->loc);
+  fst_type_kind to = fst_value_type_data(m->g, n->results[0])->kind;
+  LLVMValueRef e = LLVMBuildLoad2(m->b, fst_llvm_memory_type(m->u, t->dtype), method_value(m, n->operands[0]).a, "");
+  bool real = fst_dtype_is_float(t->dtype);
+  if (real && t->dtype != FST_F32 && t->dtype != FST_F64) return FST_FAIL(FST_ERR_UNSUPPORTED, "%s of a %s tensor", fst_op_name(n->op), fst_dtype_torch_name(t->dtype));
+  if (real) e = LLVMBuildFPCast(m->b, e, m->u->f64, "");
+  else e = LLVMBuildIntCast2(m->b, e, m->u->i64, t->dtype != FST_U8 && t->dtype != FST_BOOL, "");
+  ll_value v = {.a = e};
+  if (to == FST_TY_FLOAT && !real) v.a = LLVMBuildSIToFP(m->b, e, m->u->f64, "");
+  if (to == FST_TY_INT && real) v.a = LLVMBuildFPToSI(m->b, e, m->u->i64, "");
+  if (to == FST_TY_BOOL) v.a = real ? LLVMBuildFCmp(m->b, LLVMRealUNE, e, LLVMConstReal(m->u->f64, 0), "") : LLVMBuildICmp(m->b, LLVMIntNE, e, method_i64(m, 0), "");
+  if (to == FST_TY_NUMBER || to == FST_TY_ANY) {
+    v.a = LLVMConstInt(m->u->i32, real ? FST_TAG_FLOAT : t->dtype == FST_BOOL ? FST_TAG_BOOL : FST_TAG_INT, 0);
+    v.b = real ? LLVMBuildBitCast(m->b, e, m->u->i64, "") : e;
+  }
+  method_set(m, n->results[0], v);
+  return NULL;
+}
+
+// ---- state, checks ---------------------------------------------------------------------------------
+
+static void emit_state_get(method *m, const fst_node *n) {
+  LLVMValueRef at = method_address(m, m->state, n->attr_int * (int64_t)sizeof(fst_val));
+  method_set(m, n->results[0], method_unbox(m, fst_value_type(m->g, n->results[0]), at));
+}
+
+static void emit_guard(method *m, const fst_node *n) {
+  LLVMValueRef a = method_value(m, n->operands[0]).a, b = method_value(m, n->operands[1]).a;
+  method_raise_text(m, LLVMBuildICmp(m->b, LLVMIntNE, a, b, ""), fst_sym_text(&m->g->module->strings, n->name), a, b, n->loc);
+}
+
+// ---- fallback --------------------------------------------------------------------------------------
+
+static fst_status emit_fallback(method *m, const fst_node *n) {
+  const char *schema = n->op == FST_OP_UNKNOWN ? fst_sym_text(&m->g->module->strings, n->name) : fst_op_get(n->op)->schema;
+  LLVMValueRef out = method_alloca(m, m->u->i64, n->result_count * 2);
+  LLVMValueRef args[] = {method_i64(m, fst_plan_fallback_add(m->tables, schema)), method_i64(m, n->operand_count),
+                         method_vals(m, n->operands, n->operand_count), method_i64(m, n->result_count), out};
+  method_check(m, method_call(m, METHOD_CALL_fallback, args, 5));
+  for (uint32_t r = 0; r < n->result_count; r++)
+    method_set(m, n->results[r], method_unbox(m, fst_value_type(m->g, n->results[r]), method_address(m, out, (int64_t)r * (int64_t)sizeof(fst_val))));
+  return NULL;
+}
+
+// ---- dispatch --------------------------------------------------------------------------------------
+
+static bool is_item(fst_op op) {
+  return op == FST_OP_ITEM || op == FST_OP_INT_TENSOR || op == FST_OP_FLOAT_TENSOR || op == FST_OP_BOOL_TENSOR ||
+         op == FST_OP_INTIMPLICIT || op == FST_OP_FLOATIMPLICIT || op == FST_OP_SCALARIMPLICIT;
+}
+
+static bool known_tensor(const method *m, fst_value_id v) { return method_form(m, fst_value_type(m->g, v)) == LL_TENSOR && fst_value_type_data(m->g, v)->kind == FST_TY_TENSOR; }
+
+// All operands and results of a scalar op are numbers of a known kind.
+static bool is_plain_scalar(const method *m, const fst_node *n) {
+  for (uint32_t i = 0; i < n->operand_count; i++)
+    if (method_form(m, fst_value_type(m->g, n->operands[i])) != LL_SCALAR) return false;
+  for (uint32_t r = 0; r < n->result_count; r++)
+    if (method_form(m, fst_value_type(m->g, n->results[r])) != LL_SCALAR) return false;
+  return true;
+}
+
+fst_status method_node(method *m, fst_node_id id) {
+  const fst_node *n = fst_node_get(m->g, id);
+  ll_value v = {0};
+  switch (n->op) {
+    case FST_OP_GROUP: return emit_group(m, n);
+    case FST_OP_STATE_GET: emit_state_get(m, n); return NULL;
+    case FST_OP_STATE_SET: {
+      LLVMValueRef args[] = {method_i64(m, n->attr_int), method_box(m, n->operands[0])};
+      method_call(m, METHOD_CALL_state_set, args, 2);
+      return NULL;
+    }
+    case FST_OP_DIM:
+      v.a = method_dim(m, fst_value_get(m->g, n->results[0])->sym);
+      method_set(m, n->results[0], v);
+      return NULL;
+    case FST_OP_GUARD: emit_guard(m, n); return NULL;
+    case FST_OP_REFINE: method_set(m, n->results[0], method_value(m, n->operands[0])); return NULL;
+    case FST_OP_UNCHECKED_CAST:
+      method_set(m, n->results[0], method_unbox(m, fst_value_type(m->g, n->results[0]), method_box(m, n->operands[0])));
+      return NULL;
+    default: break;
+  }
+  const fst_op_info *info = n->op == FST_OP_UNKNOWN ? NULL : fst_op_get(n->op);
+  if (info && info->cls == FST_CLASS_SCALAR && info->scalar && is_plain_scalar(m, n)) {
+    check_divisor(m, n);
+    return emit_scalar(m, id);
+  }
+  if (n->operand_count && known_tensor(m, n->operands[0])) {
+    if (is_item(n->op)) return emit_item(m, n);
+    if (info && info->cls == FST_CLASS_VIEW && fst_infer_is_view(m->g, id)) return emit_view(m, id);
+  }
+  bool done = false;
+  FST_TRY(method_container(m, id, &done));
+  return done ? NULL : emit_fallback(m, n);
+}
