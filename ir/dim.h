@@ -4,7 +4,8 @@
 // are kept in one canonical form: a sum of (coefficient x product of atoms) plus a constant, where an
 // atom is a symbol or a floordiv/mod/min/max of two expressions. Two sizes that are equal as
 // polynomials therefore compare equal, and `is it a multiple of 64` is a walk over coefficients.
-// Symbols are sizes (>= 0) unless made signed. Text: `s0`, `s0 + 64`, `4*s0*s1 - 1`, `s0 // 2`, `min(s0, 3)`.
+// Symbols are sizes (>= 0) unless made signed; both kinds share one numbering. Text: `s0`, `s0 + 64`,
+// `4*s0*s1 - 1`, `s0 // 2`, `min(s0, 3)`, and `i1` for a signed symbol.
 #ifndef FST_IR_DIM_H
 #define FST_IR_DIM_H
 
