@@ -6,14 +6,6 @@
 #include "ir/layout.h"
 #include "ir/rows_structured.h"
 
-static const char *dim_text(fst_infer *in, fst_dim d) {
-  fst_text text = {0};
-  fst_dim_print(in->dims, d, &text);
-  const char *copy = fst_arena_strdup(in->arena, fst_text_cstr(&text));
-  fst_text_deinit(&text);
-  return copy;
-}
-
 static const char *dtype_text(fst_dtype dtype) {
   switch (dtype) {
     case FST_U8: return "Byte";
@@ -32,22 +24,10 @@ static const char *dtype_text(fst_dtype dtype) {
   }
 }
 
-// Proven unequal raises `text`; not known becomes a guard with `guard_text`.
-static bool dims_agree(fst_infer *in, fst_dim a, fst_dim b, const char *text, const char *guard_text) {
-  int equal = fst_dim_equal(in->dims, a, b);
-  if (equal == 1) return true;
-  if (equal == 0) {
-    in->message = text;
-    return false;
-  }
-  fst_infer_require_equal(in, a, b, guard_text);
-  return true;
-}
-
 static bool mm_agree(fst_infer *in, fst_dim rows, fst_dim k, fst_dim k2, fst_dim columns) {
-  const char *text = fst_arena_printf(in->arena, "mat1 and mat2 shapes cannot be multiplied (%sx%s and %sx%s)", dim_text(in, rows),
-                                      dim_text(in, k), dim_text(in, k2), dim_text(in, columns));
-  return dims_agree(in, k, k2, text, "mat1 and mat2 shapes cannot be multiplied (?x{} and {}x?)");
+  const char *text = fst_arena_printf(in->arena, "mat1 and mat2 shapes cannot be multiplied (%sx%s and %sx%s)", fst_args_dim_text(in, rows),
+                                      fst_args_dim_text(in, k), fst_args_dim_text(in, k2), fst_args_dim_text(in, columns));
+  return fst_args_require(in, k, k2, text, "mat1 and mat2 shapes cannot be multiplied (?x{} and {}x?)");
 }
 
 static fst_dim dims_product(fst_infer *in, const fst_dim *dims, int count) {
@@ -99,9 +79,9 @@ int fst_infer_mm(fst_infer *in) {
 
 static bool bmm_agree(fst_infer *in, const fst_type_data *a, const fst_dim *batch_b, const fst_dim *b) {
   const char *text = fst_arena_printf(in->arena, "Expected size for first two dimensions of batch2 tensor to be: [%s, %s] but got: [%s, %s].",
-                                      dim_text(in, a->dims[0]), dim_text(in, a->dims[2]), dim_text(in, batch_b[0]), dim_text(in, b[0]));
+                                      fst_args_dim_text(in, a->dims[0]), fst_args_dim_text(in, a->dims[2]), fst_args_dim_text(in, batch_b[0]), fst_args_dim_text(in, b[0]));
   const char *guard = "Expected size for first two dimensions of batch2 tensor to be {} but got {}.";
-  return dims_agree(in, a->dims[0], batch_b[0], text, guard) && dims_agree(in, a->dims[2], b[0], text, guard);
+  return fst_args_require(in, a->dims[0], batch_b[0], text, guard) && fst_args_require(in, a->dims[2], b[0], text, guard);
 }
 
 int fst_infer_bmm(fst_infer *in) {
@@ -115,9 +95,9 @@ int fst_infer_bmm(fst_infer *in) {
 }
 
 static bool mv_agree(fst_infer *in, const fst_type_data *a, const fst_type_data *b) {
-  const char *text = fst_arena_printf(in->arena, "size mismatch, got input (%s), mat (%s), vec (%s)", dim_text(in, a->dims[0]),
-                                      fst_args_times_text(in, a), dim_text(in, b->dims[0]));
-  return dims_agree(in, a->dims[1], b->dims[0], text, "size mismatch, got mat (?x{}), vec ({})");
+  const char *text = fst_arena_printf(in->arena, "size mismatch, got input (%s), mat (%s), vec (%s)", fst_args_dim_text(in, a->dims[0]),
+                                      fst_args_times_text(in, a), fst_args_dim_text(in, b->dims[0]));
+  return fst_args_require(in, a->dims[1], b->dims[0], text, "size mismatch, got mat (?x{}), vec ({})");
 }
 
 int fst_infer_mv(fst_infer *in) {
@@ -135,10 +115,10 @@ static int infer_dot(fst_infer *in, const fst_type_data *a, const fst_type_data 
     return fst_infer_raise(in, "1D tensors expected, but got %dD and %dD tensors", a->rank, b->rank);
   if (a->dtype != b->dtype)
     return fst_infer_raise(in, "dot : expected both vectors to have same dtype, but found %s and %s", dtype_text(a->dtype), dtype_text(b->dtype));
-  const char *n = dim_text(in, a->dims[0]), *m = dim_text(in, b->dims[0]);
+  const char *n = fst_args_dim_text(in, a->dims[0]), *m = fst_args_dim_text(in, b->dims[0]);
   const char *text = fst_arena_printf(
       in->arena, "inconsistent tensor size, expected tensor [%s] and src [%s] to have the same number of elements, but got %s and %s elements respectively", n, m, n, m);
-  if (!dims_agree(in, a->dims[0], b->dims[0], text, "inconsistent tensor size, expected tensor [{}] and src [{}] to have the same number of elements"))
+  if (!fst_args_require(in, a->dims[0], b->dims[0], text, "inconsistent tensor size, expected tensor [{}] and src [{}] to have the same number of elements"))
     return FST_INFER_RAISES;
   fst_infer_set_tensor(in, 0, a->dtype, 0, NULL);
   return FST_INFER_OK;
@@ -210,8 +190,8 @@ int fst_infer_tensordot(fst_infer *in) {
     fst_dim n = a->dims[td.a[i]], m = b->dims[td.b[i]];
     if (n == one || m == one) continue;
     const char *text = fst_arena_printf(in->arena, "contracted dimensions need to match, but first has size %s in dim %d and second has size %s in dim %d",
-                                        dim_text(in, n), td.a[i], dim_text(in, m), td.b[i]);
-    if (!dims_agree(in, n, m, text, "contracted dimensions need to match, but first has size {} and second has size {}")) return FST_INFER_RAISES;
+                                        fst_args_dim_text(in, n), td.a[i], fst_args_dim_text(in, m), td.b[i]);
+    if (!fst_args_require(in, n, m, text, "contracted dimensions need to match, but first has size {} and second has size {}")) return FST_INFER_RAISES;
   }
   for (int i = 0; i < a->rank; i++)
     if (!axis_in(td.a, td.count, i)) dims[rank++] = a->dims[i];
@@ -359,11 +339,11 @@ static fst_dim conv_out_size(fst_infer *in, const fst_conv *c, int i, fst_dim si
 static bool conv_channels_agree(fst_infer *in, const fst_conv *c, const fst_type_data *x, const fst_type_data *w) {
   fst_dim channels = x->dims[c->batched];
   fst_dim wanted = c->transposed ? w->dims[0] : fst_dim_mul(in->dims, w->dims[1], c->groups);
-  const char *groups = dim_text(in, c->groups), *shape = fst_args_shape_text(in, w);
+  const char *groups = fst_args_dim_text(in, c->groups), *shape = fst_args_shape_text(in, w);
   const char *text = fst_arena_printf(in->arena, "Given %s=%s, weight of size %s, expected input%s to have %s channels, but got %s channels instead",
-                                      c->transposed ? "transposed=1, groups" : "groups", groups, shape, fst_args_shape_text(in, x), dim_text(in, wanted), dim_text(in, channels));
+                                      c->transposed ? "transposed=1, groups" : "groups", groups, shape, fst_args_shape_text(in, x), fst_args_dim_text(in, wanted), fst_args_dim_text(in, channels));
   const char *guard = fst_arena_printf(in->arena, "Given groups=%s, weight of size %s, expected input to have {} channels, but got {} channels instead", groups, shape);
-  return dims_agree(in, wanted, channels, text, guard);
+  return fst_args_require(in, wanted, channels, text, guard);
 }
 
 static bool conv_fits(fst_infer *in, const fst_conv *c, const fst_type_data *x, const fst_type_data *w, const fst_dim *out) {
@@ -373,7 +353,7 @@ static bool conv_fits(fst_infer *in, const fst_conv *c, const fst_type_data *x, 
     if (high > 0) continue;
     (void)x;
     in->message = fst_arena_printf(in->arena, "Calculated padded input size per channel is smaller than the kernel size %s: Kernel size can't be greater than actual input size",
-                                   dim_text(in, w->dims[2 + i]));
+                                   fst_args_dim_text(in, w->dims[2 + i]));
     return false;
   }
   return true;
@@ -420,7 +400,7 @@ int fst_infer_cell(fst_infer *in) {
   if (!hx[0]) return fst_infer_give_up(in, "the cell's state is not known");
   if (!cell_agree(in, x, w_ih, "input") || !cell_agree(in, hx[0], w_hh, "hidden")) return FST_INFER_RAISES;
   if (x->rank != hx[0]->rank) return fst_infer_give_up(in, "the cell's input and state differ in rank");
-  if (x->rank == 2 && !dims_agree(in, x->dims[0], hx[0]->dims[0], "Input batch size doesn't match hidden[0] batch size", "Input batch size {} doesn't match hidden batch size {}"))
+  if (x->rank == 2 && !fst_args_require(in, x->dims[0], hx[0]->dims[0], "Input batch size doesn't match hidden[0] batch size", "Input batch size {} doesn't match hidden batch size {}"))
     return FST_INFER_RAISES;
   for (uint32_t r = 0; r < results; r++) fst_infer_set_tensor(in, r, x->dtype, hx[r]->rank, hx[r]->dims);
   return FST_INFER_OK;
@@ -435,13 +415,13 @@ int fst_infer_bilinear(fst_infer *in) {
   int last = a->rank - 1;
   fst_dim dims[FST_MAX_RANK];
   for (int i = 0; i < last; i++) {
-    const char *text = fst_arena_printf(in->arena, "bilinear(): input batch dimensions do not match at dim %d: got %s and %s", i, dim_text(in, a->dims[i]), dim_text(in, b->dims[i]));
-    if (!dims_agree(in, a->dims[i], b->dims[i], text, "bilinear(): input batch dimensions do not match: got {} and {}")) return FST_INFER_RAISES;
+    const char *text = fst_arena_printf(in->arena, "bilinear(): input batch dimensions do not match at dim %d: got %s and %s", i, fst_args_dim_text(in, a->dims[i]), fst_args_dim_text(in, b->dims[i]));
+    if (!fst_args_require(in, a->dims[i], b->dims[i], text, "bilinear(): input batch dimensions do not match: got {} and {}")) return FST_INFER_RAISES;
     dims[i] = a->dims[i];
   }
   const char *text = "bilinear(): an input's size does not match the weight's";
-  if (!dims_agree(in, a->dims[last], w->dims[1], text, "bilinear(): input1 size does not match weight size: got {} but expected {}") ||
-      !dims_agree(in, b->dims[last], w->dims[2], text, "bilinear(): input2 size does not match weight size: got {} but expected {}"))
+  if (!fst_args_require(in, a->dims[last], w->dims[1], text, "bilinear(): input1 size does not match weight size: got {} but expected {}") ||
+      !fst_args_require(in, b->dims[last], w->dims[2], text, "bilinear(): input2 size does not match weight size: got {} but expected {}"))
     return FST_INFER_RAISES;
   dims[last] = w->dims[0];
   fst_infer_set_tensor(in, 0, a->dtype, a->rank, dims);
@@ -455,8 +435,8 @@ int fst_infer_cdist(fst_infer *in) {
   if (b->rank < 2) return fst_infer_raise(in, "cdist only supports at least 2D tensors, X2 got: %dD", b->rank);
   fst_dim dims[FST_MAX_RANK];
   int rank;
-  const char *text = fst_arena_printf(in->arena, "X1 and X2 must have the same number of columns. X1: %s X2: %s", dim_text(in, a->dims[a->rank - 1]), dim_text(in, b->dims[b->rank - 1]));
-  if (!dims_agree(in, a->dims[a->rank - 1], b->dims[b->rank - 1], text, "X1 and X2 must have the same number of columns. X1: {} X2: {}")) return FST_INFER_RAISES;
+  const char *text = fst_arena_printf(in->arena, "X1 and X2 must have the same number of columns. X1: %s X2: %s", fst_args_dim_text(in, a->dims[a->rank - 1]), fst_args_dim_text(in, b->dims[b->rank - 1]));
+  if (!fst_args_require(in, a->dims[a->rank - 1], b->dims[b->rank - 1], text, "X1 and X2 must have the same number of columns. X1: {} X2: {}")) return FST_INFER_RAISES;
   if (!fst_infer_broadcast(in, a->dims, a->rank - 2, b->dims, b->rank - 2, dims, &rank)) return FST_INFER_RAISES;
   dims[rank++] = a->dims[a->rank - 2];
   dims[rank++] = b->dims[b->rank - 2];

@@ -44,21 +44,10 @@ static bool join_agree(fst_infer *in, const fst_type_data *first, const fst_type
   }
   for (int d = 0; d < first->rank; d++) {
     if (d == dim) continue;
-    int equal = fst_dim_equal(in->dims, first->dims[d], other->dims[d]);
-    if (equal == 0) {
-      fst_text text = {0};
-      fst_text_printf(&text, "Sizes of tensors must match except in dimension %d. Expected size ", dim);
-      fst_dim_print(in->dims, first->dims[d], &text);
-      fst_text_puts(&text, " but got size ");
-      fst_dim_print(in->dims, other->dims[d], &text);
-      fst_text_printf(&text, " for tensor number %d in the list.", number);
-      in->message = fst_arena_strdup(in->arena, fst_text_cstr(&text));
-      fst_text_deinit(&text);
-      return false;
-    }
-    if (equal < 0)
-      fst_infer_require_equal(in, first->dims[d], other->dims[d],
-                              fst_arena_printf(in->arena, "Sizes of tensors must match except in dimension %d. Expected size {} but got size {} for tensor number %d in the list.", dim, number));
+    const char *text = fst_arena_printf(in->arena, "Sizes of tensors must match except in dimension %d. Expected size %s but got size %s for tensor number %d in the list.", dim,
+                                        fst_args_dim_text(in, first->dims[d]), fst_args_dim_text(in, other->dims[d]), number);
+    const char *guard = fst_arena_printf(in->arena, "Sizes of tensors must match except in dimension %d. Expected size {} but got size {} for tensor number %d in the list.", dim, number);
+    if (!fst_args_require(in, first->dims[d], other->dims[d], text, guard)) return false;
   }
   return true;
 }
@@ -269,19 +258,10 @@ static bool expands_to(fst_infer *in, const fst_type_data *a, int rank, const fs
   for (int i = 0; i < a->rank; i++) {
     int d = rank - a->rank + i;
     fst_dim want = d < 0 ? fst_dim_const(in->dims, 1) : to[d];
-    if (a->dims[i] == 1 || fst_dim_equal(in->dims, a->dims[i], want) == 1) continue;
-    if (d < 0 || fst_dim_equal(in->dims, a->dims[i], want) == 0) {
-      fst_text text = {0};
-      fst_text_puts(&text, "The size of tensor a (");
-      fst_dim_print(in->dims, want, &text);
-      fst_text_puts(&text, ") must match the size of tensor b (");
-      fst_dim_print(in->dims, a->dims[i], &text);
-      fst_text_printf(&text, ") at non-singleton dimension %d", d < 0 ? 0 : d);
-      in->message = fst_arena_strdup(in->arena, fst_text_cstr(&text));
-      fst_text_deinit(&text);
-      return false;
-    }
-    fst_infer_require_equal(in, want, a->dims[i], "The size of tensor a ({}) must match the size of tensor b ({})");
+    if (a->dims[i] == 1) continue;
+    const char *text = fst_arena_printf(in->arena, "The size of tensor a (%s) must match the size of tensor b (%s) at non-singleton dimension %d",
+                                        fst_args_dim_text(in, want), fst_args_dim_text(in, a->dims[i]), d < 0 ? 0 : d);
+    if (!fst_args_require(in, want, a->dims[i], text, "The size of tensor a ({}) must match the size of tensor b ({})")) return false;
   }
   return true;
 }
@@ -350,8 +330,11 @@ int fst_infer_pixel_shuffle(fst_infer *in) {
   fst_dim dims[FST_MAX_RANK], f = fst_dim_const(d, r), f2 = fst_dim_const(d, r * r), zero = fst_dim_const(d, 0);
   memcpy(dims, x->dims, sizeof(fst_dim) * (size_t)x->rank);
   fst_dim *c = &dims[x->rank - 3];
+  const char *text = fst_arena_printf(in->arena, un ? "pixel_unshuffle expects height and width to be divisible by downscale_factor, but input.size is %s and downscale_factor is %lld"
+                                                    : "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, but input.size is %s and upscale_factor is %lld",
+                                      fst_args_shape_text(in, x), (long long)r);
   for (int i = un ? 1 : 0; i < (un ? 3 : 1); i++)
-    fst_infer_require_equal(in, fst_dim_mod(d, c[i], un ? f : f2), zero, "pixel shuffling expects sizes divisible by the factor");
+    if (!fst_args_require(in, fst_dim_mod(d, c[i], un ? f : f2), zero, text, text)) return FST_INFER_RAISES;
   c[0] = un ? fst_dim_mul(d, c[0], f2) : fst_dim_floordiv(d, c[0], f2);
   for (int i = 1; i < 3; i++) c[i] = un ? fst_dim_floordiv(d, c[i], f) : fst_dim_mul(d, c[i], f);
   fst_infer_set_format(in, 0, x->dtype, x->rank, dims, fst_infer_format(in, x));
@@ -365,7 +348,8 @@ int fst_infer_channel_shuffle(fst_infer *in) {
   if (!fst_infer_const_int(in, 1, &groups)) return fst_infer_give_up(in, "groups is not a constant");
   if (x->rank < 3) return fst_infer_raise(in, "channel_shuffle expects input with > 2 dims, but got input with sizes %s", fst_args_shape_text(in, x));
   if (groups <= 0) return fst_infer_raise(in, "Number of groups to divide channels in must be positive. Value of groups:%lld", (long long)groups);
-  fst_infer_require_equal(in, fst_dim_mod(in->dims, x->dims[1], fst_dim_const(in->dims, groups)), fst_dim_const(in->dims, 0), "Number of channels must be divisible by groups.");
+  const char *text = fst_arena_printf(in->arena, "Number of channels must be divisible by groups. Got %s channels and %lld groups.", fst_args_dim_text(in, x->dims[1]), (long long)groups);
+  if (!fst_args_require(in, fst_dim_mod(in->dims, x->dims[1], fst_dim_const(in->dims, groups)), fst_dim_const(in->dims, 0), text, text)) return FST_INFER_RAISES;
   fst_infer_set_format(in, 0, x->dtype, x->rank, x->dims, fst_infer_format(in, x));
   return FST_INFER_OK;
 }
