@@ -304,6 +304,8 @@ int fst_infer_list(fst_infer *in) {
   }
   if (!elem.id) elem = fst_type_tensor_any(in->types);
   in->results[0] = fst_type_list(in->types, elem);
+  in->is_view = plan.kind != LIST_INTS;   // the items share storages, each from its own offset
+  in->view_offset = FST_DIM_UNKNOWN;
   return FST_INFER_OK;
 }
 

@@ -87,6 +87,7 @@ fst_dim fst_tensor_int(const fst_graph *graph, fst_value_id value, fst_dims *dim
   static const char *const makers[] = {"prim::NumToTensor.Scalar", "aten::tensor.int", "aten::scalar_tensor", "aten::as_tensor.int"};
   static const char *const passes[] = {"aten::detach", "aten::alias", "aten::to.dtype", "aten::to.device", "aten::to.dtype_layout", "aten::clone", "aten::lift_fresh"};
   if (!is_int_scalar(graph, value)) return FST_DIM_UNKNOWN;
+  if (fst_dim_is_known(fst_value_get(graph, value)->sym)) return fst_value_get(graph, value)->sym;
   fst_node_id def = fst_value_def(graph, value);
   if (!def.id) return constant_tensor_int(graph, value, dims);
   const fst_node *n = fst_node_get(graph, def);

@@ -1,0 +1,382 @@
+"""Compares op rows with PyTorch: traces a function, writes its graph as our IR, runs it through inference,
+lowering and the kernel interpreter, and compares dtype, sizes, strides and values.
+
+The library is run_ops.c linked with the compiler; FST_CONFORMANCE_LIB names it. Outcomes of a case:
+  ok           equal to PyTorch
+  unsupported  an op has no row, no lowering for these operands, or something is not known
+  wrong        an answer that differs, or a refusal where PyTorch answers
+  crash        the process ended
+"""
+import ctypes
+import math
+import os
+import re
+import sys
+import warnings
+from collections import namedtuple
+
+import torch
+from torch.utils import _pytree as pytree
+
+warnings.filterwarnings("ignore")
+
+DTYPES = {
+    torch.uint8: "u8", torch.int8: "i8", torch.int16: "i16", torch.int32: "i32", torch.int64: "i64",
+    torch.float16: "f16", torch.float32: "f32", torch.float64: "f64", torch.bfloat16: "bf16", torch.bool: "b8",
+    torch.complex64: "c64", torch.complex128: "c128", torch.complex32: "c32",
+}
+BY_NAME = {name: dtype for dtype, name in DTYPES.items()}
+
+Outcome = namedtuple("Outcome", "kind detail")
+
+
+# ---- the library ----------------------------------------------------------------------------------------
+
+def load_library(path=None):
+    path = path or os.environ["FST_CONFORMANCE_LIB"]
+    lib = ctypes.CDLL(path)
+    lib.conf_open.restype = ctypes.c_void_p
+    lib.conf_open.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+    for name in ("conf_error", "conf_rows"):
+        getattr(lib, name).restype = ctypes.c_char_p
+        getattr(lib, name).argtypes = [ctypes.c_void_p]
+    for name in ("conf_result_text", "conf_result_strides"):
+        getattr(lib, name).restype = ctypes.c_char_p
+        getattr(lib, name).argtypes = [ctypes.c_void_p, ctypes.c_int]
+    lib.conf_result_data.restype = ctypes.c_void_p
+    lib.conf_result_data.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    lib.conf_run.argtypes = [ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)]
+    for name in ("conf_close", "conf_is_unsupported", "conf_result_count"):
+        getattr(lib, name).argtypes = [ctypes.c_void_p]
+    return lib
+
+
+# ---- torch graphs to IR text ----------------------------------------------------------------------------
+
+class CannotWrite(Exception):
+    """The graph has something the IR text has no form for."""
+
+
+def tensor_type(t):
+    if t.layout != torch.strided:
+        raise CannotWrite("sparse tensor")
+    return "%s[%s]{%s}" % (DTYPES[t.dtype], ", ".join(map(str, t.shape)), ", ".join(map(str, t.stride())))
+
+
+def literal(value):
+    if value is None or isinstance(value, bool):
+        return {None: "None", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        text = repr(value)
+        return text if any(c in text for c in ".einf") else text + ".0"
+    if isinstance(value, str):
+        return '"%s"' % value.replace("\\", "\\\\").replace('"', '\\"')
+    if isinstance(value, torch.device):
+        return 'device("%s")' % value
+    if isinstance(value, (list, tuple)):
+        if value and all(type(v) is int for v in value):
+            return "[%s]" % ", ".join(map(str, value))
+        kind = type(value[0]).__name__ if value else "int"
+        if kind not in ("int", "float", "bool"):
+            raise CannotWrite("list of " + kind)
+        return "%s[%s]" % (kind, ", ".join(map(literal, value)))
+    raise CannotWrite("constant of type " + type(value).__name__)
+
+
+def type_text(t):
+    text = t.annotation_str
+    if text in ("number", "Union[complex, float, int]", "Union[int, float, complex]"):
+        return "Scalar"
+    text = text.replace("Device", "Device").replace("torch.device", "Device")
+    if re.search(r"Dict|Future|Class|__torch__|Storage|Stream|Generator", text):
+        raise CannotWrite("type " + text)
+    return text
+
+
+class Writer:
+    """One torch graph as one IR function. Tensor constants become further parameters."""
+
+    def __init__(self, graph, tensors):
+        self.names = {}
+        self.lines = []
+        self.params = []
+        self.extra = []
+        for value, tensor in zip(graph.inputs(), tensors):
+            self.param(value.debugName(), tensor)
+        for node in graph.nodes():
+            self.node(node)
+        results = list(graph.outputs())
+        if len(results) == 1 and results[0].node().kind() in ("prim::TupleConstruct", "prim::ListConstruct"):
+            results = list(results[0].node().inputs())
+        self.returns = [self.operand(v) for v in results]
+        self.types = [type_text(v.type()) for v in results]
+
+    def param(self, name, tensor):
+        self.names[name] = "%%p%d" % len(self.params)
+        self.params.append("%s : %s" % (self.names[name], tensor_type(tensor)))
+
+    def operand(self, value):
+        if value.debugName() not in self.names:
+            raise CannotWrite("value " + value.debugName())
+        return self.names[value.debugName()]
+
+    def constant(self, node):
+        out = node.output()
+        value = out.toIValue() if out.type().kind() != "NoneType" else None
+        if isinstance(value, torch.Tensor):
+            self.extra.append(value)
+            self.param(out.debugName(), value)
+        else:
+            self.names[out.debugName()] = literal(value)
+
+    def node(self, node):
+        kind = node.kind()
+        if kind == "prim::Constant":
+            return self.constant(node)
+        if kind == "prim::TupleConstruct":
+            return None
+        if kind.startswith("prim::") and kind not in ("prim::ListConstruct", "prim::ListUnpack", "prim::NumToTensor",
+                                                      "prim::dtype", "prim::device", "prim::layout"):
+            raise CannotWrite(kind)
+        if list(node.blocks()):
+            raise CannotWrite("control flow")
+        schema = node.schema()
+        name = schema.split("(")[0] if schema != "(no schema)" else kind
+        operands = ", ".join(self.operand(v) for v in node.inputs())
+        results = []
+        for value in node.outputs():
+            self.names[value.debugName()] = "%%v%d" % len(self.names)
+            results.append("%s : %s" % (self.names[value.debugName()], type_text(value.type())))
+        op = name if name in self.rows() or schema == "(no schema)" else '%s["%s"]' % ("op", schema.replace('"', '\\"'))
+        self.lines.append("  %s = %s(%s)" % (", ".join(results), op, operands))
+
+    @staticmethod
+    def rows():
+        return ROWS
+
+    def text(self):
+        return 'firesteel.module 1\nfunction "f" typed (%s) -> (%s) {\n%s\n  return %s\n}\n' % (
+            ", ".join(self.params), ", ".join(self.types), "\n".join(self.lines), ", ".join(self.returns))
+
+
+ROWS = {}
+
+
+def read_rows(lib):
+    """Row names with what they have: i(nference), l(owering), p (in place), c(omposition)."""
+    session = lib.conf_open(b"firesteel.module 1\n", 19)
+    text = lib.conf_rows(session).decode()
+    ROWS.update(line.split(" ") for line in text.splitlines())
+    return ROWS
+
+
+# ---- one case -------------------------------------------------------------------------------------------
+
+def flatten(inputs):
+    """(tensors, rebuild): the tensors of a nested structure, and the structure over others."""
+    leaves, spec = pytree.tree_flatten(inputs)
+    at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
+    tensors = [leaves[i] for i in at]
+
+    def rebuild(others):
+        filled = list(leaves)
+        for i, other in zip(at, others):
+            filled[i] = other
+        return pytree.tree_unflatten(filled, spec)
+
+    return tensors, rebuild
+
+
+def copies(tensors):
+    """Equal tensors with the same strides in memory of their own."""
+    out = []
+    for t in tensors:
+        base = torch.empty_strided(t.size(), t.stride(), dtype=t.dtype)
+        overlapping = any(size > 1 and stride == 0 for size, stride in zip(t.size(), t.stride()))
+        out.append(t.detach() if overlapping else base.copy_(t.detach()))
+    return out
+
+
+def results_of(value):
+    leaves = pytree.tree_leaves(value)
+    return [v for v in leaves if v is not None]
+
+
+def read_result(lib, session, index):
+    text = lib.conf_result_text(session, index).decode()
+    if text.startswith("= "):
+        return eval(text[2:], {"inf": math.inf, "nan": math.nan})
+    match = re.match(r"(\w+)\[([\d, ]*)\]", text)
+    if not match:
+        raise ValueError("result of type " + text)
+    dtype = BY_NAME[match.group(1)]
+    sizes = [int(n) for n in match.group(2).split(",") if n.strip()]
+    strides = [int(n) for n in lib.conf_result_strides(session, index).decode().split()]
+    reach = 1 + sum((n - 1) * s for n, s in zip(sizes, strides)) if all(sizes) else 0
+    if reach == 0:
+        return torch.empty_strided(sizes, strides, dtype=dtype)
+    width = torch.empty(0, dtype=dtype).element_size()
+    raw = (ctypes.c_char * (reach * width)).from_address(lib.conf_result_data(session, index))
+    return torch.frombuffer(bytearray(raw), dtype=dtype).as_strided(sizes, strides).clone(memory_format=torch.preserve_format)
+
+
+def difference(ours, theirs, ignore_strides=False):
+    """What differs between a result and PyTorch's, or None."""
+    if not isinstance(theirs, torch.Tensor):
+        same = ours == theirs or (ours != ours and theirs != theirs)
+        return None if same and type(ours) is type(theirs) else "%r instead of %r" % (ours, theirs)
+    if not isinstance(ours, torch.Tensor):
+        return "%r instead of a tensor" % (ours,)
+    if ours.dtype != theirs.dtype:
+        return "dtype %s instead of %s" % (ours.dtype, theirs.dtype)
+    if ours.shape != theirs.shape:
+        return "sizes %s instead of %s" % (list(ours.shape), list(theirs.shape))
+    if not ignore_strides and ours.stride() != theirs.stride():
+        return "strides %s instead of %s of sizes %s" % (ours.stride(), theirs.stride(), list(theirs.shape))
+    try:
+        torch.testing.assert_close(ours, theirs.detach(), equal_nan=True)
+    except AssertionError as error:
+        return "values: " + str(error).strip().replace("\n", " ")
+    return None
+
+
+def run_text(lib, text, tensors):
+    """Runs IR text; (results, None) or (None, outcome)."""
+    data = text.encode()
+    session = lib.conf_open(data, len(data))
+    empty = ctypes.create_string_buffer(64)
+    pointers = (ctypes.c_void_p * (len(tensors) + 1))(*[t.data_ptr() or ctypes.addressof(empty) for t in tensors])
+    try:
+        if not lib.conf_run(session, pointers):
+            kind = "unsupported" if lib.conf_is_unsupported(session) else "wrong"
+            return None, Outcome(kind, lib.conf_error(session).decode(errors="replace"))
+        return [read_result(lib, session, i) for i in range(lib.conf_result_count(session))], None
+    finally:
+        lib.conf_close(session)
+
+
+def check(lib, function, inputs, show=False):
+    """Runs function(*inputs) in PyTorch and here."""
+    tensors, rebuild = flatten(inputs)
+    call = lambda *ts: function(*rebuild(ts))
+    with torch.no_grad():
+        try:
+            expected = results_of(call(*copies(tensors)))
+            again = results_of(call(*copies(tensors)))
+            traced = torch.jit.trace(call, tuple(copies(tensors)), check_trace=False)
+        except Exception as error:  # PyTorch itself refuses: nothing to compare
+            return Outcome("skipped", str(error))
+        if any(difference(a, b) for a, b in zip(expected, again)):
+            return Outcome("skipped", "random")
+        ours = copies(tensors)
+        try:
+            writer = Writer(traced.inlined_graph, ours)
+        except CannotWrite as error:
+            return Outcome("unsupported", "graph: %s" % error)
+        text = writer.text()
+        if show:
+            print(text)
+        results, outcome = run_text(lib, text, ours + writer.extra)
+    if outcome:
+        return outcome
+    if len(results) != len(expected):
+        return Outcome("wrong", "%d results instead of %d" % (len(results), len(expected)))
+    for i, (a, b) in enumerate(zip(results, expected)):
+        found = difference(a, b)
+        if found:
+            return Outcome("wrong", "result %d: %s" % (i, found))
+    return Outcome("ok", "")
+
+
+def in_child(work):
+    """work() in a forked child: its list of outcomes, or one more `crash` when the child dies."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read_end)
+        with os.fdopen(write_end, "w") as out:
+            for outcome in work():
+                out.write("%s\t%s\n" % (outcome.kind, outcome.detail.replace("\n", " ").replace("\t", " ")))
+                out.flush()
+        os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end) as source:
+        outcomes = [Outcome(*line.rstrip("\n").split("\t", 1)) for line in source]
+    _, status = os.waitpid(pid, 0)
+    if status:
+        outcomes.append(Outcome("crash", "wait status %d" % status))
+    return outcomes
+
+
+# ---- OpInfo ---------------------------------------------------------------------------------------------
+
+SAMPLES = 3  # of each variant
+SAMPLE_DTYPES = (torch.float32, torch.int64, torch.bool)
+
+
+def op_cases(op, dtype):
+    """(label, function, inputs) of an OpInfo's first samples."""
+    if dtype not in op.supported_dtypes("cpu"):
+        return
+    torch.manual_seed(0)
+    for number, sample in enumerate(op.sample_inputs("cpu", dtype)):
+        if number == SAMPLES:
+            return
+        inputs = (sample.input, sample.args, sample.kwargs)
+        yield "%s %s #%d" % (op.formatted_name, DTYPES[dtype], number), lambda x, a, k: op.op(x, *a, **k), inputs
+        if op.inplace_variant and isinstance(sample.input, torch.Tensor):
+            # The written tensor is the result; it must be a copy of the sample inside the traced function.
+            inplace = lambda x, a, k, f=op.inplace_variant: f(x, *a, **k)
+            yield "%s_ %s #%d" % (op.formatted_name, DTYPES[dtype], number), inplace, inputs
+
+
+def sweep(lib, names=None):
+    """Outcomes of all OpInfo samples: {label: outcome}, one child a variant."""
+    from torch.testing._internal.common_methods_invocations import op_db
+    outcomes = {}
+    for op in op_db:
+        if names and op.name not in names and op.formatted_name not in names:
+            continue
+        for dtype in SAMPLE_DTYPES:
+            labels = []
+
+            def work(op=op, dtype=dtype):
+                for _, function, inputs in op_cases(op, dtype):
+                    yield check(lib, function, inputs)
+
+            try:
+                labels = [label for label, _, _ in op_cases(op, dtype)]
+            except Exception as error:
+                outcomes["%s %s" % (op.formatted_name, DTYPES[dtype])] = Outcome("skipped", str(error))
+                continue
+            found = in_child(work)
+            for label, outcome in zip(labels, found):
+                outcomes[label] = outcome
+            for label in labels[len(found):]:
+                outcomes[label] = Outcome("skipped", "after a crash")
+    return outcomes
+
+
+def main(names):
+    lib = load_library()
+    read_rows(lib)
+    outcomes = sweep(lib, set(names))
+    counts = {}
+    for label, outcome in outcomes.items():
+        counts[outcome.kind] = counts.get(outcome.kind, 0) + 1
+        if outcome.kind in ("wrong", "crash") or (names and outcome.kind != "ok"):
+            print("%-11s %s: %s" % (outcome.kind, label, outcome.detail[:300]))
+    print(counts)
+    if not names:
+        missing = {}
+        for outcome in outcomes.values():
+            if outcome.kind == "unsupported":
+                missing[outcome.detail[:90]] = missing.get(outcome.detail[:90], 0) + 1
+        for detail, count in sorted(missing.items(), key=lambda item: -item[1])[:100]:
+            print("%4d %s" % (count, detail))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
