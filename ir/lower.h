@@ -16,6 +16,7 @@ typedef struct fst_lower {
   const fst_kx *index;   // [rank of that result] i64 expressions
   fst_kx value;          // to be set by the lowering, of the result's dtype; none: no lowering for these operands
   void *context;         // of whoever builds the kernel
+  struct fst_lowered *lowered;  // the kernel's arguments so far; checks add to them
 } fst_lower;
 
 // Element of tensor operand `arg` at `index`. Broadcasting is the caller's business: see fst_lower_broadcast.
@@ -41,12 +42,25 @@ bool fst_lower_is_none(const fst_lower *lo, uint32_t arg);
 int fst_lower_int_list(const fst_lower *lo, uint32_t arg, fst_dim *out, int max);
 int fst_lower_list_length(const fst_lower *lo, uint32_t arg);
 
+// ---- run-time checks ----
+// A kernel stays within bounds by itself (a select around the load); to make the call raise, as PyTorch does, it
+// reports into a buffer of its own that the host code looks at afterwards. Asking for the same check of the same
+// node again is one check.
+// The call raises where `bad` holds at any point of the space; `a` (the largest offender) and `b` fill the text's `{}`.
+void fst_lower_check(fst_lower *lo, const fst_kx *vars, const fst_kx *extents, uint32_t count, fst_kx bad, fst_kx a, fst_kx b, const char *cls, const char *text);
+// Every element of integer tensor operand `arg` (item `item` of a Tensor[]; -1 when it is no list) lies in [0, size),
+// or in [-size, size) when negative ones count from the end.
+void fst_lower_check_index(fst_lower *lo, uint32_t arg, int item, fst_kx size, bool wraps, const char *cls, const char *text);
+
 // ---- what a group of nodes computes, as one kernel ----
 // Where the kernel's arguments come from, so that the caller can pass them.
 typedef struct fst_kernel_arg {
   fst_value_id value;   // buffer: tensor value; param: int/float/bool value, or none when `dim` says it
   fst_dim dim;          // param: a size expression
   bool is_output;
+  // A check's buffer (no value, is_output, i64[3]): unless element 0 is 0 after the kernel, the call raises an
+  // exception of this class with this text, whose `{}` are elements 1 and 2. NULL for other arguments.
+  const char *check_class, *check_text;
 } fst_kernel_arg;
 typedef struct fst_lowered {
   fst_kernel *kernel;
