@@ -44,10 +44,10 @@ int fst_lower_list_length(const fst_lower *lo, uint32_t arg);
 
 // ---- run-time checks ----
 // A kernel stays within bounds by itself (a select around the load); to make the call raise, as PyTorch does, it
-// reports into a buffer of its own that the host code looks at afterwards. Asking for the same check of the same
-// node again is one check.
+// reports into a buffer of its own that the host code looks at afterwards. A node that asks with the same `key`
+// again, for another element, gets the check it has.
 // The call raises where `bad` holds at any point of the space; `a` (the largest offender) and `b` fill the text's `{}`.
-void fst_lower_check(fst_lower *lo, const fst_kx *vars, const fst_kx *extents, uint32_t count, fst_kx bad, fst_kx a, fst_kx b, const char *cls, const char *text);
+void fst_lower_check(fst_lower *lo, uint32_t key, const fst_kx *vars, const fst_kx *extents, uint32_t count, fst_kx bad, fst_kx a, fst_kx b, const char *cls, const char *text);
 // Every element of integer tensor operand `arg` (item `item` of a Tensor[]; -1 when it is no list) lies in [0, size),
 // or in [-size, size) when negative ones count from the end.
 void fst_lower_check_index(fst_lower *lo, uint32_t arg, int item, fst_kx size, bool wraps, const char *cls, const char *text);
@@ -61,6 +61,8 @@ typedef struct fst_kernel_arg {
   // A check's buffer (no value, is_output, i64[3]): unless element 0 is 0 after the kernel, the call raises an
   // exception of this class with this text, whose `{}` are elements 1 and 2. NULL for other arguments.
   const char *check_class, *check_text;
+  fst_node_id check_node;  // who asked, and its number for it: asked again, it is the same check
+  uint32_t check_key;
 } fst_kernel_arg;
 typedef struct fst_lowered {
   fst_kernel *kernel;

@@ -6,37 +6,34 @@
 
 enum { CHECK_WORDS = 3 };  // raised, then the text's two numbers
 
-static bool check_exists(const fst_lower *lo, const char *cls, const char *text, fst_kx flag) {
-  const fst_kernel *k = lo->kernel;
-  for (size_t i = 0; i < k->stmts.len; i++) {
-    const fst_kstmt *stmt = &k->stmts.data[i];
-    if (stmt->store_count != CHECK_WORDS || stmt->stores[0].buffer >= lo->lowered->buffers.len) continue;
-    const fst_kernel_arg *arg = &lo->lowered->buffers.data[stmt->stores[0].buffer];
-    if (arg->check_text && fst_kx_eq(stmt->stores[0].value, flag) && !strcmp(arg->check_text, text) && !strcmp(arg->check_class, cls)) return true;
+static bool check_exists(const fst_lower *lo, uint32_t key) {
+  for (size_t i = 0; i < lo->lowered->buffers.len; i++) {
+    const fst_kernel_arg *arg = &lo->lowered->buffers.data[i];
+    if (arg->check_text && fst_node_eq(arg->check_node, lo->node) && arg->check_key == key) return true;
   }
   return false;
 }
 
-static uint32_t check_buffer(fst_lower *lo, const char *cls, const char *text) {
+static uint32_t check_buffer(fst_lower *lo, uint32_t key, const char *cls, const char *text) {
   fst_kbuf buffer = {.dtype = FST_I64, .rank = 1, .sizes = {kx_int(lo, CHECK_WORDS)}, .strides = {kx_int(lo, 1)}, .is_written = true};
   uint32_t number = fst_kernel_buffer(lo->kernel, &buffer);
-  fst_kernel_arg arg = {.dim = FST_DIM_UNKNOWN, .is_output = true, .check_class = cls, .check_text = fst_arena_strdup(&lo->kernel->arena, text)};
+  fst_kernel_arg arg = {.dim = FST_DIM_UNKNOWN, .is_output = true, .check_class = cls, .check_text = fst_arena_strdup(&lo->kernel->arena, text),
+                        .check_node = lo->node, .check_key = key};
   FST_ASSERT(number == lo->lowered->buffers.len, "a kernel's buffers and their arguments differ");
   fst_vec_push(&lo->lowered->buffers, arg);
   return number;
 }
 
-// Variables are bound by one reduction or statement each; these are used in one expression that is reduced twice.
 static fst_kx over(fst_lower *lo, fst_reduce op, const fst_kx *vars, const fst_kx *extents, uint32_t count, fst_kx body) {
   return count ? fst_kx_reduce(lo->kernel, op, vars, extents, count, body) : body;
 }
 
-void fst_lower_check(fst_lower *lo, const fst_kx *vars, const fst_kx *extents, uint32_t count, fst_kx bad, fst_kx a, fst_kx b, const char *cls, const char *text) {
+void fst_lower_check(fst_lower *lo, uint32_t key, const fst_kx *vars, const fst_kx *extents, uint32_t count, fst_kx bad, fst_kx a, fst_kx b, const char *cls, const char *text) {
   fst_kx none = kx_int(lo, INT64_MIN);
   fst_kx worst = over(lo, FST_REDUCE_MAX, vars, extents, count, kx_select(lo, bad, a, none));
   fst_kx flag = kx_convert(lo, kx_ne(lo, worst, none), FST_I64);
-  if (kx_is_int(lo, flag, 0) || check_exists(lo, cls, text, flag)) return;
-  uint32_t buffer = check_buffer(lo, cls, text);
+  if (kx_is_int(lo, flag, 0) || check_exists(lo, key)) return;
+  uint32_t buffer = check_buffer(lo, key, cls, text);
   fst_kx places[CHECK_WORDS] = {kx_int(lo, 0), kx_int(lo, 1), kx_int(lo, 2)};
   fst_kstore stores[CHECK_WORDS] = {{buffer, flag, 1, &places[0]}, {buffer, worst, 1, &places[1]}, {buffer, b, 1, &places[2]}};
   fst_kernel_map(lo->kernel, NULL, NULL, 0, stores, CHECK_WORDS);
@@ -59,7 +56,9 @@ static bool constant_fits(fst_lower *lo, fst_value_id value, fst_kx size, bool w
 
 void fst_lower_check_index(fst_lower *lo, uint32_t arg, int item, fst_kx size, bool wraps, const char *cls, const char *text) {
   fst_infer in = fst_infer_reader(lo);
+  uint32_t key = arg << 16 | (uint32_t)(item + 1);
   fst_value_id value = fst_infer_arg(&in, arg), items[FST_MAX_RANK];
+  if (check_exists(lo, key)) return;
   if (item >= 0) {
     if (fst_args_items(&in, arg, items, FST_MAX_RANK) <= item) return;
     value = items[item];
@@ -74,5 +73,5 @@ void fst_lower_check_index(fst_lower *lo, uint32_t arg, int item, fst_kx size, b
   fst_kx index = kx_convert(lo, item < 0 ? fst_lower_load(lo, arg, vars) : fst_lower_load_item(lo, arg, (uint32_t)item, vars), FST_I64);
   fst_kx low = wraps ? fst_kx_prim1(lo->kernel, FST_PRIM_NEG, size) : kx_int(lo, 0);
   fst_kx bad = kx_or(lo, kx_lt(lo, index, low), kx_le(lo, size, index));
-  fst_lower_check(lo, vars, extents, (uint32_t)type->rank, bad, index, size, cls, text);
+  fst_lower_check(lo, key, vars, extents, (uint32_t)type->rank, bad, index, size, cls, text);
 }
