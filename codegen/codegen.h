@@ -45,7 +45,8 @@ fst_status fst_llvm_kernel_emit(fst_llvm_unit *unit, const fst_kernel *kernel, c
 // Emits `int32_t fst_entry_<number>(fst_call *, const fst_val *args, fst_val *results)` for a planned graph. Messages, classes,
 // locations and constants are added to `tables`: for a second target they are found there again.
 struct fst_plan_tables;
-fst_status fst_llvm_method_emit(fst_llvm_unit *unit, const fst_graph *graph, uint32_t number, fst_blob *blob, struct fst_plan_tables *tables);
+// Nodes that have no native code become calls of the bridge; each adds a line "  aten::foo  (code/m.py:12)" to `fallbacks`.
+fst_status fst_llvm_method_emit(fst_llvm_unit *unit, const fst_graph *graph, uint32_t number, fst_blob *blob, struct fst_plan_tables *tables, fst_text *fallbacks);
 
 // ---- finishing ----
 fst_status fst_llvm_unit_text(fst_llvm_unit *unit, bool assembly, fst_text *out);      // LLVM IR, or assembly

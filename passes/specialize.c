@@ -256,10 +256,23 @@ fst_value_id emit_dim(specializer *sp, world *w, fst_dim d, fst_loc loc) {
   return r;
 }
 
+void note_exit(specializer *sp, const world *w) {
+  if (!sp->state || !sp->slots) return;
+  fst_type *now = FST_NEW_ARRAY(&sp->arena, fst_type, sp->slots);
+  for (uint32_t s = 0; s < sp->slots; s++) {
+    bool bound = w->state[s].kind == BOUND_VALUE;
+    now[s] = generalize(sp, bound ? fst_value_type(sp->out, w->state[s].value) : w->state_type[s]);
+  }
+  for (size_t at = 0; at < sp->state->left.len; at += sp->slots)
+    if (!memcmp(&sp->state->left.data[at], now, sp->slots * sizeof *now)) return;
+  for (uint32_t s = 0; s < sp->slots; s++) fst_vec_push(&sp->state->left, now[s]);
+}
+
 void emit_raise(specializer *sp, world *w, const char *cls, const char *message, fst_loc loc) {
   fst_module *m = sp->out->module;
   fst_value_id operands[2] = {fst_graph_const(sp->out, fst_const_str(m, message, strlen(message))),
                               fst_graph_const(sp->out, fst_const_str(m, cls, strlen(cls)))};
+  note_exit(sp, w);
   emit_node(sp, w, FST_OP_RAISE, operands, 2, 0, loc);
   w->dead = true;
 }
@@ -315,6 +328,7 @@ static bool is_zero_d_int(const fst_type_data *t) {
 
 // Sizes that must be equal become a check before the node, and a fact after it.
 static void emit_guards(specializer *sp, world *w, fst_infer *in, fst_node_id node, fst_loc loc) {
+  if (in->guards.len) note_exit(sp, w);
   for (size_t i = 0; i < in->guards.len; i++) {
     fst_infer_guard g = in->guards.data[i];
     fst_value_id operands[2] = {emit_dim(sp, w, g.a, loc), emit_dim(sp, w, g.b, loc)};
@@ -433,14 +447,6 @@ fst_status eval_generic(specializer *sp, world *w, fst_node_id old) {
 
 // ---- state, raising, simple casts ------------------------------------------------------------------
 
-static void note_left(specializer *sp, uint32_t slot, fst_type type) {
-  if (!sp->state || !sp->state->left) return;
-  fst_type kept = generalize(sp, type);
-  for (size_t i = 0; i < sp->state->left[slot].len; i++)
-    if (fst_type_eq(sp->state->left[slot].data[i], kept)) return;
-  fst_vec_push(&sp->state->left[slot], kept);
-}
-
 static void eval_state(specializer *sp, world *w, const fst_node *n) {
   uint32_t slot = (uint32_t)n->attr_int;
   if (n->op == FST_OP_STATE_SET) {
@@ -449,7 +455,6 @@ static void eval_state(specializer *sp, world *w, const fst_node *n) {
     fst_node_get(sp->out, set)->attr_int = n->attr_int;
     fst_node_get(sp->out, set)->name = n->name;
     w->state[slot] = bind_value(v);
-    note_left(sp, slot, fst_value_type(sp->out, v));
     return;
   }
   if (w->state[slot].kind == BOUND_NOT) {
@@ -474,12 +479,14 @@ static fst_status eval_node(specializer *sp, world *w, fst_node_id id) {
     case FST_OP_RAISE: {
       fst_value_id operands[2];
       for (uint32_t i = 0; i < n->operand_count && i < 2; i++) operands[i] = residual_of(sp, w, n->operands[i], n->loc);
+      note_exit(sp, w);
       emit_node(sp, w, FST_OP_RAISE, operands, n->operand_count < 2 ? n->operand_count : 2, 0, n->loc);
       w->dead = true;
       return NULL;
     }
     case FST_OP_RETURN: {
       fst_value_id v = n->operand_count ? residual_of(sp, w, n->operands[0], n->loc) : fst_graph_const_none(sp->out);
+      note_exit(sp, w);
       fst_node_id ret = emit_node(sp, w, FST_OP_RETURN, &v, 1, 0, n->loc);
       fst_vec_clear(&sp->out->result_types);
       fst_vec_push(&sp->out->result_types, fst_value_type(sp->out, fst_node_get(sp->out, ret)->operands[0]));
@@ -523,6 +530,7 @@ static fst_status walk_once(specializer *sp, fst_graph **out) {
   sp->symbol_block.len = sp->block_moved.len = sp->made_site.len = 0;
   sp->again = false;
   sp->emitted = 0;
+  if (sp->state) fst_vec_clear(&sp->state->left);
   world w = {.block = sp->out->entry};
   w.bound = FST_NEW_ARRAY(&sp->arena, binding, src->values.len);
   w.state = FST_NEW_ARRAY(&sp->arena, binding, sp->slots + 1);
@@ -556,14 +564,15 @@ static fst_status walk_once(specializer *sp, fst_graph **out) {
   return status;
 }
 
-fst_status fst_specialize(fst_graph *source, const fst_state_types *state, fst_graph **out_graph) {
+fst_status fst_specialize(fst_graph *source, fst_state_types *state, fst_graph **out_graph) {
   specializer sp = {.src = source, .state = state, .budget = EMIT_BUDGET};
   fst_arena_init(&sp.arena);
   fst_arena_init(&sp.scratch);
   sp.slots = state ? state->count : 0;
-  for (size_t i = 1; i < source->nodes.len; i++)
-    if (source->nodes.data[i]->op == FST_OP_STATE_GET || source->nodes.data[i]->op == FST_OP_STATE_SET)
-      if (source->nodes.data[i]->attr_int >= sp.slots) sp.slots = (uint32_t)source->nodes.data[i]->attr_int + 1;
+  for (size_t i = 1; i < source->nodes.len; i++) {
+    const fst_node *n = source->nodes.data[i];
+    if ((n->op == FST_OP_STATE_GET || n->op == FST_OP_STATE_SET) && n->attr_int >= sp.slots) sp.slots = (uint32_t)n->attr_int + 1;
+  }
   sp.position = FST_NEW_ARRAY(&sp.arena, uint32_t, source->nodes.len);
   sp.site_elem = FST_NEW_ARRAY(&sp.arena, fst_type, source->nodes.len);
   number_positions(&sp, source->entry);

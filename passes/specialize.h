@@ -18,15 +18,17 @@
 
 #include "passes/pass.h"
 
-// Types that state slots have when the method is entered, and all types it may leave them with.
+// Types that state slots have when the method is entered, and those it may leave behind: one vector of
+// `count` types for every point where a call can end (a return, a raise, a failed check), each vector once.
+// Sizes that are not constants are forgotten in them.
 typedef struct fst_state_types {
   uint32_t count;
-  const fst_type *entry;                 // [count]; dims in the source graph's table
-  FST_VEC(fst_type) *left;               // [count] types stored by fst::state_set, each once, sizes that are
-                                         // not constants forgotten; may be NULL
+  const fst_type *entry;         // [count]; sizes in the source graph's table
+  FST_VEC(fst_type) left;        // vectors one after the other
 } fst_state_types;
 
-fst_status fst_specialize(fst_graph *source, const fst_state_types *state, fst_graph **out_graph);
+// `state` may be NULL: slots then have the types their fst::state_get nodes show.
+fst_status fst_specialize(fst_graph *source, fst_state_types *state, fst_graph **out_graph);
 // The same in place, with the types the graph's own state_get nodes show (for tests of the pass).
 fst_status fst_pass_specialize(fst_pass_ctx *pc, fst_graph *graph);
 

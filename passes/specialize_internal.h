@@ -54,7 +54,7 @@ typedef struct specializer {
   fst_arena arena;
   fst_arena scratch;             // inference, reset per node
   uint32_t slots;
-  const fst_state_types *state;
+  fst_state_types *state;
   uint32_t *position;            // by node id of the old graph: place in its block
   FST_VEC(fst_block_id) symbol_block;   // by symbol of the new graph: block that defines it
   FST_VEC(fst_block_id) block_moved;    // by block id of the new graph: where its nodes were spliced to
@@ -85,6 +85,7 @@ fst_type generalize(specializer *sp, fst_type type);                  // forget 
 fst_type join_types(specializer *sp, fst_type a, fst_type b, fst_block_id block);
 fst_value_id emit(specializer *sp, world *w, fst_op op, const fst_value_id *operands, uint32_t count, fst_type type, fst_loc loc);
 fst_node_id emit_node(specializer *sp, world *w, fst_op op, const fst_value_id *operands, uint32_t count, uint32_t results, fst_loc loc);
+void note_exit(specializer *sp, const world *w);   // the call may end here: remember the state's types
 void emit_raise(specializer *sp, world *w, const char *cls, const char *message, fst_loc loc);
 fst_value_id emit_dim(specializer *sp, world *w, fst_dim d, fst_loc loc);  // an int with this value
 fst_status eval_block(specializer *sp, world *w, fst_block_id block, uint32_t from, uint32_t to);

@@ -385,8 +385,8 @@ static void open_function(method *m, uint32_t number) {
   m->consts = method_load(m, m->u->ptr, m->call, offsetof(fst_call, consts));
 }
 
-fst_status fst_llvm_method_emit(fst_llvm_unit *unit, const fst_graph *graph, uint32_t number, fst_blob *blob, fst_plan_tables *tables) {
-  method m = {.u = unit, .g = graph, .plan = fst_graph_plan(graph), .blob = blob, .tables = tables};
+fst_status fst_llvm_method_emit(fst_llvm_unit *unit, const fst_graph *graph, uint32_t number, fst_blob *blob, fst_plan_tables *tables, fst_text *fallbacks) {
+  method m = {.u = unit, .g = graph, .plan = fst_graph_plan(graph), .blob = blob, .tables = tables, .fallbacks = fallbacks};
   if (!m.plan) return FST_FAIL(FST_ERR_INTERNAL, "%s has no memory plan", fst_sym_text(&graph->module->strings, graph->name));
   fst_arena_init(&m.arena);
   m.symbol_count = fst_dims_symbol_count(graph->dims);

@@ -25,6 +25,7 @@ typedef struct method {
   const fst_plan *plan;
   fst_blob *blob;
   fst_plan_tables *tables;
+  fst_text *fallbacks;
   fst_arena arena;
   LLVMBuilderRef b, allocas;        // `allocas` stays at the head of the entry block
   LLVMValueRef fn, call, args, results;

@@ -217,6 +217,9 @@ static void emit_guard(method *m, const fst_node *n) {
 
 static fst_status emit_fallback(method *m, const fst_node *n) {
   const char *schema = n->op == FST_OP_UNKNOWN ? fst_sym_text(&m->g->module->strings, n->name) : fst_op_get(n->op)->schema;
+  fst_text_printf(m->fallbacks, "  %s  (", n->op == FST_OP_UNKNOWN ? schema : fst_op_name(n->op));
+  fst_loc_print(m->g->module, n->loc, m->fallbacks);
+  fst_text_puts(m->fallbacks, ")\n");
   LLVMValueRef out = method_alloca(m, m->u->i64, n->result_count * 2);
   LLVMValueRef args[] = {method_i64(m, fst_plan_fallback_add(m->tables, schema)), method_i64(m, n->operand_count),
                          method_vals(m, n->operands, n->operand_count), method_i64(m, n->result_count), out};

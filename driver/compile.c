@@ -1,0 +1,502 @@
+// Compiling a module, see driver/compile.h.
+//
+// Each requested signature is compiled for every form the state may have when the method is called: it starts
+// from the saved state (and the present one), and whatever forms the compiled methods leave behind are
+// compiled too, until nothing new turns up. Past MAX_FORMS sizes in them stop being constants.
+#include "driver/compile.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/abi.h"
+#include "driver/signature.h"
+
+enum { MAX_FORMS = 8, MAX_METHODS = 64 };
+
+typedef struct {
+  char *name;              // short
+  fst_sym function;
+  fst_graph *imported;     // the module's own
+  fst_graph *frozen;
+} method_info;
+
+typedef struct {
+  const fst_compile_request *rq;
+  fst_module *module;
+  fst_arena arena;
+  FST_VEC(method_info) methods;
+  fst_state_layout layout;
+  FST_VEC(fst_type) forms;           // vectors of layout.slots.len types; sizes are constants or unknown
+  fst_graph *form_home;              // whose size table spells them: no symbols, so any will do
+} compilation;
+
+// ---- methods ---------------------------------------------------------------------------------------
+
+static const fst_class *root_class(const fst_module *module) {
+  if (module->root == UINT32_MAX) return NULL;
+  return &module->classes.data[module->objects.data[module->root].cls.id];
+}
+
+static bool is_callable(const char *name) { return strncmp(name, "__", 2) != 0; }
+
+void fst_module_methods(const fst_module *module, fst_text *out) {
+  const fst_class *cls = root_class(module);
+  for (uint32_t i = 0; cls && i < cls->method_count; i++) {
+    const char *name = fst_sym_text(&module->strings, cls->method_names[i]);
+    if (!is_callable(name)) continue;
+    if (out->len) fst_text_putc(out, ',');
+    fst_text_puts(out, name);
+  }
+}
+
+static fst_status add_method(compilation *c, const char *name) {
+  for (size_t i = 0; i < c->methods.len; i++)
+    if (!strcmp(c->methods.data[i].name, name)) return NULL;
+  const fst_class *cls = root_class(c->module);
+  fst_graph *imported = cls ? fst_class_method(c->module, cls, fst_intern(&c->module->strings, name)) : NULL;
+  if (!imported && !cls && c->module->functions.len)   // IR text without objects: its functions are the methods
+    imported = fst_module_find_function(c->module, fst_intern(&c->module->strings, name));
+  if (!imported) {
+    fst_text have = {0};
+    fst_module_methods(c->module, &have);
+    fst_status status = FST_FAIL(FST_ERR_NOT_FOUND, "the model has no method '%s'; it has: %s", name, fst_text_cstr(&have));
+    fst_text_deinit(&have);
+    return status;
+  }
+  if (c->methods.len >= MAX_METHODS) return FST_FAIL(FST_ERR_UNSUPPORTED, "more than %d methods", MAX_METHODS);
+  method_info m = {.name = fst_arena_strdup(&c->arena, name), .function = imported->name, .imported = imported};
+  fst_vec_push(&c->methods, m);
+  return NULL;
+}
+
+static method_info *find_method(compilation *c, const char *name) {
+  for (size_t i = 0; i < c->methods.len; i++)
+    if (!strcmp(c->methods.data[i].name, name)) return &c->methods.data[i];
+  return NULL;
+}
+
+// All methods that may be called, inlined and frozen together: state is what any of them may write.
+static fst_status prepare(compilation *c) {
+  const fst_compile_request *rq = c->rq;
+  for (uint32_t i = 0; i < rq->signature_count; i++) FST_TRY(add_method(c, rq->signatures[i].method));
+  for (uint32_t i = 0; i < rq->method_count; i++) FST_TRY(add_method(c, rq->methods[i]));
+  const fst_class *cls = root_class(c->module);
+  for (uint32_t i = 0; cls && !rq->method_count && i < cls->method_count; i++) {
+    const char *name = fst_sym_text(&c->module->strings, cls->method_names[i]);
+    if (is_callable(name)) FST_TRY(add_method(c, name));
+  }
+  fst_graph *graphs[MAX_METHODS];
+  for (size_t i = 0; i < c->methods.len; i++) {
+    method_info *m = &c->methods.data[i];
+    m->frozen = fst_graph_clone(m->imported, m->imported->name);
+    graphs[i] = m->frozen;
+    fst_status status = fst_pipeline_inline(m->frozen, rq->options);
+    if (status) return fst_error_prefix(status, "method '%s'", m->name);
+  }
+  FST_TRY(fst_state_layout_init(&c->layout, graphs, (uint32_t)c->methods.len));
+  for (size_t i = 0; i < c->methods.len; i++) {
+    fst_status status = fst_pipeline_freeze(graphs[i], &c->layout, rq->options);
+    if (status) return fst_error_prefix(status, "method '%s'", c->methods.data[i].name);
+  }
+  c->form_home = c->methods.len ? c->methods.data[0].frozen : NULL;
+  return NULL;
+}
+
+// ---- forms of the state ----------------------------------------------------------------------------
+
+static fst_type const_type(fst_module *module, fst_const c) {
+  const fst_const_data *d = fst_const_get(module, c);
+  switch (d->kind) {
+    case FST_CONST_TENSOR: return module->tensors.data[d->index].type;
+    case FST_CONST_LIST: return module->lists.data[d->index].type;
+    case FST_CONST_DICT: return module->dicts.data[d->index].type;
+    default: return d->type;
+  }
+}
+
+static bool add_form(compilation *c, const fst_type *form) {
+  size_t slots = c->layout.slots.len;
+  for (size_t at = 0; slots && at < c->forms.len; at += slots)
+    if (!memcmp(&c->forms.data[at], form, slots * sizeof *form)) return false;
+  if (!slots && c->forms.len) return false;
+  for (size_t s = 0; s < slots; s++) fst_vec_push(&c->forms, form[s]);
+  if (!slots) fst_vec_push(&c->forms, FST_NO_TYPE);   // one form, of nothing
+  return true;
+}
+
+static size_t form_count(const compilation *c) { return c->layout.slots.len ? c->forms.len / c->layout.slots.len : c->forms.len; }
+
+static fst_status first_forms(compilation *c) {
+  size_t slots = c->layout.slots.len;
+  fst_type *form = FST_NEW_ARRAY(&c->arena, fst_type, slots + 1);
+  for (size_t s = 0; s < slots; s++) form[s] = const_type(c->module, c->layout.slots.data[s].initial);
+  add_form(c, form);
+  if (!c->rq->state || !c->rq->state[0]) return NULL;
+  const char *at = c->rq->state;
+  for (size_t s = 0; s < slots; s++) {
+    fst_size_names names = {0};
+    size_t len = strcspn(at, ";");
+    FST_TRY(fst_signature_type(c->form_home, &names, at, len, &form[s]));
+    fst_vec_free(&names.names);
+    at += len + (at[len] == ';');
+  }
+  add_form(c, form);
+  return NULL;
+}
+
+// Sizes of a tensor forgotten, its row-major layout kept: what a slot is compiled as once its forms are many.
+static fst_type loosen(fst_module *module, fst_type type) {
+  const fst_type_data *t = fst_type_get(module->types, type);
+  if (t->kind != FST_TY_TENSOR || t->rank <= 0) return type;
+  fst_dim open[FST_MAX_RANK];
+  for (int i = 0; i < t->rank; i++) open[i] = FST_DIM_UNKNOWN;
+  return fst_type_tensor(module->types, t->dtype, t->rank, open, NULL, t->device_kind, t->device_index);
+}
+
+// ---- plan tables -----------------------------------------------------------------------------------
+
+static uint32_t plan_type(fst_plan_tables *tables, const fst_module *module, fst_type type) {
+  const fst_type_data *t = fst_type_get(module->types, type);
+  static const uint8_t kinds[] = {
+      [FST_TY_NONE] = FST_PLAN_TY_NONE, [FST_TY_INT] = FST_PLAN_TY_INT, [FST_TY_FLOAT] = FST_PLAN_TY_FLOAT, [FST_TY_BOOL] = FST_PLAN_TY_BOOL,
+      [FST_TY_COMPLEX] = FST_PLAN_TY_COMPLEX, [FST_TY_NUMBER] = FST_PLAN_TY_NUMBER, [FST_TY_STR] = FST_PLAN_TY_STR, [FST_TY_DEVICE] = FST_PLAN_TY_DEVICE,
+      [FST_TY_TENSOR] = FST_PLAN_TY_TENSOR, [FST_TY_LIST] = FST_PLAN_TY_LIST, [FST_TY_DICT] = FST_PLAN_TY_DICT, [FST_TY_TUPLE] = FST_PLAN_TY_TUPLE,
+      [FST_TY_OPTIONAL] = FST_PLAN_TY_OPTIONAL, [FST_TY_UNION] = FST_PLAN_TY_UNION, [FST_TY_CLASS] = FST_PLAN_TY_CLASS, [FST_TY_OPAQUE] = FST_PLAN_TY_OPAQUE,
+  };
+  fst_plan_type_kind kind = t->kind < sizeof kinds ? (fst_plan_type_kind)kinds[t->kind] : FST_PLAN_TY_ANY;
+  uint32_t items[64], fields[64], count = 0;
+  if (t->kind == FST_TY_DICT) items[count++] = plan_type(tables, module, t->key);
+  if (t->kind == FST_TY_LIST || t->kind == FST_TY_DICT || t->kind == FST_TY_OPTIONAL) items[count++] = plan_type(tables, module, t->elem);
+  if (t->kind == FST_TY_TUPLE || t->kind == FST_TY_UNION)
+    for (uint32_t i = 0; i < t->count && count < 64; i++) {
+      if (t->fields) fields[count] = fst_plan_cstring_add(tables, fst_sym_text(&module->strings, t->fields[i]));
+      items[count++] = plan_type(tables, module, t->items[i]);
+    }
+  bool named = t->kind == FST_TY_CLASS || t->kind == FST_TY_OPAQUE || (t->kind == FST_TY_TUPLE && t->fields);
+  return fst_plan_type_add(tables, kind, named ? fst_sym_text(&module->strings, t->name) : "", items, t->fields ? fields : NULL, count);
+}
+
+static int64_t plan_dim(const fst_graph *g, fst_dim d) {
+  int64_t number;
+  uint32_t symbol;
+  if (!fst_dim_is_known(d)) return FST_PLAN_DIM_ANY;
+  if (fst_dim_is_const(g->dims, d, &number)) return number;
+  return fst_dim_is_symbol(g->dims, d, &symbol) ? fst_plan_dim_symbol(symbol) : FST_PLAN_DIM_ANY;
+}
+
+static uint32_t plan_pattern(fst_plan_tables *tables, const fst_graph *g, fst_type type) {
+  const fst_type_data *t = fst_type_get(g->module->types, type);
+  switch (t->kind) {
+    case FST_TY_NONE: return fst_plan_pattern_scalar(tables, FST_TAG_NONE);
+    case FST_TY_INT: return fst_plan_pattern_scalar(tables, FST_TAG_INT);
+    case FST_TY_FLOAT: return fst_plan_pattern_scalar(tables, FST_TAG_FLOAT);
+    case FST_TY_BOOL: return fst_plan_pattern_scalar(tables, FST_TAG_BOOL);
+    case FST_TY_STR: return fst_plan_pattern_scalar(tables, FST_TAG_STR);
+    case FST_TY_DEVICE: return fst_plan_pattern_scalar(tables, FST_TAG_DEVICE);
+    case FST_TY_COMPLEX: return fst_plan_pattern_scalar(tables, FST_TAG_COMPLEX);
+    case FST_TY_LIST: return fst_plan_pattern_list(tables, plan_pattern(tables, g, t->elem), FST_PLAN_DIM_ANY);
+    case FST_TY_DICT: return fst_plan_pattern_dict(tables, plan_pattern(tables, g, t->key), plan_pattern(tables, g, t->elem));
+    case FST_TY_TUPLE: {
+      uint32_t items[64];
+      for (uint32_t i = 0; i < t->count && i < 64; i++) items[i] = plan_pattern(tables, g, t->items[i]);
+      return fst_plan_pattern_tuple(tables, items, t->count < 64 ? t->count : 64);
+    }
+    case FST_TY_TENSOR: {
+      int64_t sizes[FST_MAX_RANK], strides[FST_MAX_RANK];
+      if (t->rank < 0) return fst_plan_pattern_tensor(tables, FST_DTYPE_UNKNOWN, FST_PLAN_RANK_ANY, NULL, NULL, 0);
+      for (int i = 0; i < t->rank; i++) {
+        sizes[i] = plan_dim(g, t->dims[i]);
+        strides[i] = t->has_strides ? plan_dim(g, t->strides[i]) : FST_PLAN_DIM_ANY;
+      }
+      bool contiguous = fst_type_is_contiguous(g->dims, g->module->types, type);
+      return fst_plan_pattern_tensor(tables, (uint32_t)t->dtype, (uint32_t)t->rank, sizes, contiguous ? NULL : strides, contiguous);
+    }
+    default: return fst_plan_pattern_any(tables);
+  }
+}
+
+// Constants of the plan that exist apart from code: defaults of arguments and saved state.
+typedef struct { compilation *c; fst_compiled *out; fst_map made; } const_maker;
+
+static uint32_t plan_const(const_maker *k, fst_const id);
+
+static uint32_t *plan_consts(const_maker *k, const fst_const *from, uint32_t count) {
+  uint32_t *out = FST_NEW_ARRAY(&k->c->arena, uint32_t, count + 1);
+  for (uint32_t i = 0; i < count; i++) out[i] = plan_const(k, from[i]);
+  return out;
+}
+
+static uint32_t plan_tensor(const_maker *k, uint32_t index) {
+  fst_module *module = k->c->module;
+  const fst_tensor_info *info = &module->tensors.data[index];
+  const fst_storage_info *storage = &module->storages.data[info->storage];
+  const fst_type_data *t = fst_type_get(module->types, info->type);
+  uint32_t s = fst_plan_storage_add(k->out->tables, fst_blob_add(k->out->weights, storage->data, storage->bytes), storage->bytes);
+  return fst_plan_const_tensor(k->out->tables, s, info->offset * (int64_t)fst_dtype_size(t->dtype), (uint32_t)t->dtype, (uint32_t)t->rank, t->dims, t->strides);
+}
+
+static uint32_t plan_const(const_maker *k, fst_const id) {
+  uint64_t known;
+  if (fst_map_get(&k->made, id.id, &known)) return (uint32_t)known;
+  fst_module *module = k->c->module;
+  fst_plan_tables *t = k->out->tables;
+  const fst_const_data *d = fst_const_get(module, id);
+  const fst_strings *s = &module->strings;
+  uint32_t out;
+  switch (d->kind) {
+    case FST_CONST_BOOL: out = fst_plan_const_scalar(t, FST_TAG_BOOL, d->b); break;
+    case FST_CONST_INT: out = fst_plan_const_scalar(t, FST_TAG_INT, d->i); break;
+    case FST_CONST_FLOAT: out = fst_plan_const_double(t, d->f); break;
+    case FST_CONST_COMPLEX: out = fst_plan_const_complex(t, d->c.re, d->c.im); break;
+    case FST_CONST_STR: out = fst_plan_const_str(t, fst_sym_text(s, d->str), fst_sym_len(s, d->str)); break;
+    case FST_CONST_TENSOR: out = plan_tensor(k, d->index); break;
+    case FST_CONST_LIST: {
+      fst_list_info list = module->lists.data[d->index];
+      out = fst_plan_const_items(t, FST_TAG_LIST, plan_consts(k, list.items, list.count), list.count);
+      break;
+    }
+    case FST_CONST_TUPLE: {
+      bool list = fst_type_is(module->types, d->type, FST_TY_LIST);
+      out = fst_plan_const_items(t, list ? FST_TAG_LIST : FST_TAG_TUPLE, plan_consts(k, d->items, d->count), d->count);
+      break;
+    }
+    case FST_CONST_DICT: {
+      fst_dict_info dict = module->dicts.data[d->index];
+      out = fst_plan_const_dict(t, plan_consts(k, dict.keys, dict.count), plan_consts(k, dict.values, dict.count), dict.count);
+      break;
+    }
+    default: out = fst_plan_const_scalar(t, FST_TAG_NONE, 0); break;
+  }
+  fst_map_set(&k->made, id.id, out);
+  return out;
+}
+
+// ---- emission --------------------------------------------------------------------------------------
+
+typedef struct {
+  fst_graph *graph;        // planned
+  uint32_t signature;      // index into the request
+  size_t form;
+} planned_method;
+typedef FST_VEC(planned_method) planned_list;
+
+static fst_status lower_all(compilation *c, planned_list *out) {
+  size_t slots = c->layout.slots.len;
+  bool loose = false;
+  for (size_t form = 0; form < form_count(c); form++) {
+    for (uint32_t s = 0; s < c->rq->signature_count; s++) {
+      const fst_compile_signature *signature = &c->rq->signatures[s];
+      method_info *m = find_method(c, signature->method);
+      fst_graph *graph = fst_graph_clone(m->frozen, m->frozen->name), *planned = NULL;
+      fst_status status = fst_signature_apply(graph, signature->arguments);
+      fst_state_types types = {.count = (uint32_t)slots, .entry = slots ? &c->forms.data[form * slots] : NULL};
+      // The vector grows while forms are added below: the specializer gets a copy.
+      types.entry = slots ? fst_arena_memdup(&c->arena, types.entry, slots * sizeof *types.entry) : NULL;
+      if (!status) status = fst_pipeline_lower(graph, &types, FST_STAGE_PLANNED, c->rq->options, &planned);
+      fst_graph_destroy(graph);
+      if (status) {
+        fst_vec_free(&types.left);
+        return fst_error_prefix(status, "method '%s'", m->name);
+      }
+      planned_method p = {planned, s, form};
+      fst_vec_push(out, p);
+      for (size_t at = 0; slots && at < types.left.len; at += slots) {
+        fst_type *left = &types.left.data[at];
+        if (form_count(c) >= MAX_FORMS) loose = true;
+        for (size_t k = 0; loose && k < slots; k++) left[k] = loosen(c->module, left[k]);
+        add_form(c, left);
+      }
+      fst_vec_free(&types.left);
+      if (form_count(c) > 4 * MAX_FORMS) return FST_FAIL(FST_ERR_UNSUPPORTED, "method '%s': the forms of the state do not settle", m->name);
+    }
+  }
+  return NULL;
+}
+
+static void write_methods(compilation *c, const planned_list *planned, const_maker *k, fst_compiled *out) {
+  fst_plan_tables *t = out->tables;
+  size_t slots = c->layout.slots.len;
+  for (size_t s = 0; s < slots; s++) {
+    const fst_state_slot *slot = &c->layout.slots.data[s];
+    fst_plan_slot_add(t, fst_sym_text(&c->module->strings, slot->path), plan_const(k, slot->initial));
+  }
+  for (size_t i = 0; i < c->methods.len; i++) {
+    method_info *m = &c->methods.data[i];
+    bool compiled = false;
+    for (size_t p = 0; p < planned->len; p++) compiled = compiled || !strcmp(c->rq->signatures[planned->data[p].signature].method, m->name);
+    if (!compiled) continue;
+    uint32_t results[16], result_count = 0;
+    for (size_t r = 0; r < m->imported->result_types.len && r < 16; r++) results[result_count++] = plan_type(t, c->module, m->imported->result_types.data[r]);
+    fst_plan_method_add(t, m->name, slots ? FST_PLAN_METHOD_STATE : 0, results, result_count);
+    const fst_block *entry = fst_block_get(m->frozen, m->frozen->entry);
+    for (size_t a = 0; a < entry->params.len; a++) {
+      const fst_value *v = fst_value_get(m->frozen, entry->params.data[a]);
+      fst_const initial = a < m->frozen->defaults.len ? m->frozen->defaults.data[a] : (fst_const){0};
+      char name[256];
+      snprintf(name, sizeof name, "%s", fst_sym_text(&c->module->strings, v->name));
+      name[strcspn(name, ".")] = 0;
+      // Whether memory of an argument may be written or kept is not tracked: callers must not copy silently.
+      fst_plan_arg_add(t, name, plan_type(t, c->module, v->type), initial.id ? plan_const(k, initial) + 1 : 0, 0);
+    }
+    for (size_t p = 0; p < planned->len; p++) {
+      const planned_method *pm = &planned->data[p];
+      if (strcmp(c->rq->signatures[pm->signature].method, m->name)) continue;
+      fst_graph *g = pm->graph;
+      const fst_block *params = fst_block_get(g, g->entry);
+      uint32_t *args = FST_NEW_ARRAY(&c->arena, uint32_t, params->params.len + 1), *state = FST_NEW_ARRAY(&c->arena, uint32_t, 2 * slots + 1);
+      for (size_t a = 0; a < params->params.len; a++) args[a] = plan_pattern(t, g, fst_value_type(g, params->params.data[a]));
+      for (size_t s = 0; s < slots; s++) {
+        state[2 * s] = (uint32_t)s;
+        state[2 * s + 1] = plan_pattern(t, g, c->forms.data[pm->form * slots + s]);
+      }
+      fst_plan_signature_add(t, args, state, (uint32_t)slots, fst_dims_symbol_count(g->dims), (uint32_t)p, 1, (uint64_t)fst_graph_plan(g)->fixed_bytes);
+    }
+  }
+}
+
+static fst_status emit_unit(compilation *c, const fst_target *target, const planned_list *planned, fst_compiled *out, fst_llvm_unit **out_unit) {
+  fst_llvm_unit *unit;
+  FST_TRY(fst_llvm_unit_create(target, fst_sym_text(&c->module->strings, c->module->source), &unit));
+  fst_text_deinit(&out->fallbacks);
+  memset(&out->fallbacks, 0, sizeof out->fallbacks);
+  fst_status status = NULL;
+  for (size_t p = 0; p < planned->len && !status; p++)
+    status = fst_llvm_method_emit(unit, planned->data[p].graph, (uint32_t)p, out->weights, out->tables, &out->fallbacks);
+  if (status) {
+    fst_llvm_unit_destroy(unit);
+    return status;
+  }
+  *out_unit = unit;
+  return NULL;
+}
+
+static fst_status emit_target(compilation *c, const fst_target *target, const planned_list *planned, fst_compiled *out) {
+  fst_llvm_unit *unit;
+  FST_TRY(emit_unit(c, target, planned, out, &unit));
+  void *object = NULL, *image = NULL;
+  size_t object_len = 0, image_len = 0;
+  const char **names = FST_NEW_ARRAY(&c->arena, const char *, planned->len + 1);
+  for (size_t p = 0; p < planned->len; p++) names[p] = fst_arena_printf(&c->arena, "fst_entry_%zu", p);
+  fst_status status = fst_llvm_unit_object(unit, &object, &object_len);
+  if (!status) status = fst_link_image(object, object_len, names, (uint32_t)planned->len, &image, &image_len);
+  out->kernel_count = fst_llvm_unit_kernels(unit);
+  fst_llvm_unit_destroy(unit);
+  free(object);
+  if (status) return status;
+  fst_code_image code = {target->name, image, image_len};
+  fst_vec_push(&out->images, code);
+  fst_plan_target_add(out->tables, target->name, image, image_len);
+  return NULL;
+}
+
+static fst_status refuse_fallbacks(const compilation *c, const fst_compiled *out) {
+  if (c->rq->allow_fallback || !out->fallbacks.len) return NULL;
+  return FST_FAIL(FST_ERR_UNSUPPORTED, "these ops have no native code yet:\n%.*s\nCompile with --allow-fallback to run them through libtorch.", (int)out->fallbacks.len - 1,
+                  fst_text_cstr(&out->fallbacks));
+}
+
+static void compilation_deinit(compilation *c, planned_list *planned) {
+  for (size_t i = 0; i < planned->len; i++) fst_graph_destroy(planned->data[i].graph);
+  for (size_t i = 0; i < c->methods.len; i++) fst_graph_destroy(c->methods.data[i].frozen);
+  fst_vec_free(planned);
+  fst_vec_free(&c->methods);
+  fst_vec_free(&c->forms);
+  fst_state_layout_deinit(&c->layout);
+  fst_arena_deinit(&c->arena);
+}
+
+fst_status fst_compile(const fst_compile_request *request, fst_compiled *out) {
+  compilation c = {.rq = request, .module = request->module};
+  planned_list planned = {0};
+  memset(out, 0, sizeof *out);
+  fst_arena_init(&c.arena);
+  out->tables = fst_plan_tables_create();
+  out->weights = fst_blob_create();
+  fst_status status = prepare(&c);
+  if (!status) status = first_forms(&c);
+  if (!status) status = lower_all(&c, &planned);
+  const_maker k = {.c = &c, .out = out};
+  if (!status) write_methods(&c, &planned, &k, out);
+  for (uint32_t i = 0; i < request->target_count && !status; i++) {
+    status = emit_target(&c, request->targets[i], &planned, out);
+    if (!status) status = refuse_fallbacks(&c, out);
+  }
+  for (size_t p = 0; p < planned.len && !status; p++) {
+    uint64_t bytes = (uint64_t)fst_graph_plan(planned.data[p].graph)->fixed_bytes;
+    if (bytes > out->arena_bytes) out->arena_bytes = bytes;
+  }
+  out->entry_count = (uint32_t)planned.len;
+  uint64_t weight_bytes;
+  const void *weights = fst_blob_data(out->weights, &weight_bytes);
+  if (!status) fst_plan_weights_set(out->tables, weights, weight_bytes);
+  fst_map_deinit(&k.made);
+  compilation_deinit(&c, &planned);
+  if (status) fst_compiled_deinit(out);
+  return status;
+}
+
+void fst_compiled_deinit(fst_compiled *compiled) {
+  for (size_t i = 0; i < compiled->images.len; i++) free(compiled->images.data[i].bytes);
+  fst_vec_free(&compiled->images);
+  fst_text_deinit(&compiled->fallbacks);
+  if (compiled->tables) fst_plan_tables_destroy(compiled->tables);
+  if (compiled->weights) fst_blob_destroy(compiled->weights);
+  memset(compiled, 0, sizeof *compiled);
+}
+
+// ---- dumps -----------------------------------------------------------------------------------------
+
+static fst_status dump_method(compilation *c, const char *method, fst_stage stage, fst_text *out) {
+  FST_TRY(add_method(c, method));
+  if (stage == FST_STAGE_IMPORTED) {
+    fst_graph_print(find_method(c, method)->imported, out);
+    return NULL;
+  }
+  FST_TRY(prepare(c));
+  method_info *m = find_method(c, method);
+  if (stage == FST_STAGE_INLINED) {
+    fst_graph_print(m->frozen, out);
+    return NULL;
+  }
+  FST_TRY(first_forms(c));
+  size_t slots = c->layout.slots.len;
+  const char *arguments = NULL;
+  for (uint32_t s = 0; s < c->rq->signature_count; s++)
+    if (!strcmp(c->rq->signatures[s].method, method)) arguments = c->rq->signatures[s].arguments;
+  fst_graph *graph = fst_graph_clone(m->frozen, m->frozen->name), *lowered = NULL;
+  fst_status status = fst_signature_apply(graph, arguments);
+  fst_state_types types = {.count = (uint32_t)slots, .entry = slots ? c->forms.data : NULL};
+  if (!status) status = fst_pipeline_lower(graph, &types, stage, c->rq->options, &lowered);
+  if (!status) fst_graph_print(lowered, out);
+  fst_vec_free(&types.left);
+  fst_graph_destroy(graph);
+  fst_graph_destroy(lowered);
+  return status;
+}
+
+fst_status fst_compile_dump(const fst_compile_request *request, const char *method, fst_stage stage, fst_text *out) {
+  compilation c = {.rq = request, .module = request->module};
+  planned_list planned = {0};
+  fst_arena_init(&c.arena);
+  fst_status status = dump_method(&c, method, stage, out);
+  compilation_deinit(&c, &planned);
+  return status;
+}
+
+fst_status fst_compile_text(const fst_compile_request *request, bool assembly, fst_text *out) {
+  compilation c = {.rq = request, .module = request->module};
+  planned_list planned = {0};
+  fst_compiled parts = {.tables = fst_plan_tables_create(), .weights = fst_blob_create()};
+  fst_llvm_unit *unit = NULL;
+  fst_arena_init(&c.arena);
+  fst_status status = prepare(&c);
+  if (!status) status = first_forms(&c);
+  if (!status) status = lower_all(&c, &planned);
+  if (!status) status = emit_unit(&c, request->targets[0], &planned, &parts, &unit);
+  if (!status) status = fst_llvm_unit_text(unit, assembly, out);
+  if (unit) fst_llvm_unit_destroy(unit);
+  fst_compiled_deinit(&parts);
+  compilation_deinit(&c, &planned);
+  return status;
+}

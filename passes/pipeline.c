@@ -1,0 +1,33 @@
+// The whole road of a method on one screen.
+#include "passes/pipeline.h"
+
+fst_status fst_pipeline_inline(fst_graph *graph, const fst_pipeline_options *options) {
+  return fst_passes_run(graph, "inline", options);
+}
+
+fst_status fst_pipeline_freeze(fst_graph *graph, const fst_state_layout *layout, const fst_pipeline_options *options) {
+  FST_TRY(fst_freeze(graph, layout));
+  return fst_passes_run(graph, "fold,simplify-cf,cse,dce", options);
+}
+
+// What takes a graph from one stage to the next, in order.
+static const struct { fst_stage to; const char *passes; } steps[] = {
+    {FST_STAGE_TYPED, "decompose,fold,cse,dce"},          // after specialization itself
+    {FST_STAGE_FUNCTIONAL, "functionalize,cse,dce"},
+    {FST_STAGE_FUSED, "fuse"},
+    {FST_STAGE_PLANNED, "plan"},
+};
+
+fst_status fst_pipeline_lower(fst_graph *graph, fst_state_types *state, fst_stage until, const fst_pipeline_options *options, fst_graph **out_graph) {
+  fst_graph *typed;
+  FST_TRY(fst_specialize(graph, state, &typed));
+  for (size_t i = 0; i < sizeof steps / sizeof *steps && steps[i].to <= until; i++) {
+    fst_status status = fst_passes_run(typed, steps[i].passes, options);
+    if (status) {
+      fst_graph_destroy(typed);
+      return status;
+    }
+  }
+  *out_graph = typed;
+  return NULL;
+}
