@@ -118,9 +118,8 @@ static int dtype_category(fst_dtype dtype) {
 
 // add_ and its like: the result is self, whatever the operands; they must broadcast to it and be no wider a kind.
 int fst_infer_inplace(fst_infer *in) {
-  const fst_op_info *info = fst_op_get(node_op(in));
-  fst_op functional = fst_op_find(info->inplace_of, strlen(info->inplace_of));
-  const char *promote = fst_op_get(functional)->promote;
+  const char *of = fst_op_get(node_op(in))->inplace_of;
+  const char *promote = of ? fst_op_get(fst_op_find(of, strlen(of)))->promote : NULL;
   const fst_type_data *self = fst_infer_tensor(in, 0);
   if (!self) return FST_INFER_UNKNOWN;
   in->results[0] = fst_value_type(in->graph, fst_infer_arg(in, 0));
