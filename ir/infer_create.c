@@ -158,10 +158,8 @@ static int range_length(fst_infer *in, uint32_t start, uint32_t end, uint32_t st
     return FST_INFER_OK;
   }
   int64_t by_int = 1;
-  if (!integral || (step != UINT32_MAX && !fst_infer_const_int(in, step, &by_int)) || by_int == 0) {
-    *out = fst_infer_fresh(in);
+  if (!integral || (step != UINT32_MAX && !fst_infer_const_int(in, step, &by_int)) || by_int == 0)
     return fst_infer_give_up(in, "the length of the range is not known");
-  }
   fst_dim first = start == UINT32_MAX ? fst_dim_const(in->dims, 0) : fst_infer_int(in, start), last = fst_infer_int(in, end);
   if (!fst_dim_is_known(first) || !fst_dim_is_known(last)) return fst_infer_give_up(in, "a bound of the range is not known");
   fst_dim length = by_int > 0 ? fst_dim_sub(in->dims, last, first) : fst_dim_sub(in->dims, first, last);

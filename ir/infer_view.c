@@ -180,31 +180,47 @@ int fst_infer_view_dtype(fst_infer *in) {
 
 // ---- reshape ---------------------------------------------------------------------------------------
 
+// Takes one factor equal to `size` out of `factors`. What cancels needs no division, so symbolic sizes stay simple.
+static bool factor_take(fst_dim *factors, int *count, fst_dim size) {
+  for (int i = 0; i < *count; i++) {
+    if (factors[i] != size) continue;
+    memmove(&factors[i], &factors[i + 1], sizeof(fst_dim) * (size_t)(--*count - i));
+    return true;
+  }
+  return false;
+}
+
+// The size that -1 stands for: what is left of self's elements, over the other sizes given.
+static int reshape_fill(fst_infer *in, fst_dim rest, fst_dim given, fst_dim *out) {
+  int64_t r, g;
+  bool constant = fst_dim_is_const(in->dims, rest, &r) && fst_dim_is_const(in->dims, given, &g);
+  if (constant && g == 0)
+    return fst_infer_raise(in, "cannot reshape tensor of 0 elements into this shape because the unspecified dimension size -1 can be any value and is ambiguous");
+  if (constant && r % g != 0) return fst_infer_raise(in, "shape is invalid for input of size %lld", (long long)r);
+  *out = fst_dim_floordiv(in->dims, rest, given);
+  fst_dim whole = fst_dim_mul(in->dims, *out, given);
+  if (whole != rest) fst_infer_require_equal(in, whole, rest, "shape of {} elements is invalid for input of size {}");
+  return FST_INFER_OK;
+}
+
 // Sizes `to` with at most one -1 filled in, and checked against the number of elements.
 static int reshape_sizes(fst_infer *in, const fst_shape *self, fst_dim *to, int rank) {
-  fst_dim left[FST_MAX_RANK], rest = dim_int(in, 1), given = dim_int(in, 1);
+  fst_dim left[FST_MAX_RANK], given = dim_int(in, 1);
   int hole = -1, left_count = self->rank;
   memcpy(left, self->dims, sizeof left);
   for (int i = 0; i < rank; i++) {
     if (!fst_dim_is_known(to[i])) return fst_infer_give_up(in, "a size is not known");
-    if (dim_is(in, to[i], -1)) {
-      if (hole >= 0) return fst_infer_raise(in, "only one dimension can be inferred");
-      hole = i;
-      continue;
-    }
-    int at = 0;
-    while (at < left_count && left[at] != to[i]) at++;
-    if (at < left_count) memmove(&left[at], &left[at + 1], sizeof(fst_dim) * (size_t)(--left_count - at));
-    else given = fst_dim_mul(in->dims, given, to[i]);
+    bool is_hole = dim_is(in, to[i], -1);
+    if (is_hole && hole >= 0) return fst_infer_raise(in, "only one dimension can be inferred");
+    if (is_hole) hole = i;
+    else if (!factor_take(left, &left_count, to[i])) given = fst_dim_mul(in->dims, given, to[i]);
   }
-  for (int i = 0; i < left_count; i++) rest = fst_dim_mul(in->dims, rest, left[i]);
+  fst_dim rest = fst_shape_numel(in->dims, left_count, left);
+  if (hole >= 0) return reshape_fill(in, rest, given, &to[hole]);
   int64_t r, g;
   bool constant = fst_dim_is_const(in->dims, rest, &r) && fst_dim_is_const(in->dims, given, &g);
-  if (hole >= 0 && constant && g == 0) return fst_infer_raise(in, "cannot reshape tensor of 0 elements into this shape because the unspecified dimension size -1 can be any value and is ambiguous");
-  if (constant && (hole >= 0 ? r % g != 0 : r != g)) return fst_infer_raise(in, "shape is invalid for input of size %lld", (long long)r);
-  if (hole >= 0) to[hole] = fst_dim_floordiv(in->dims, rest, given);
-  if (hole >= 0 && !constant) rest = fst_dim_mul(in->dims, fst_dim_floordiv(in->dims, rest, given), given), given = rest;
-  if (!constant && rest != given) fst_infer_require_equal(in, given, rest, "shape of {} elements is invalid for input of size {}");
+  if (constant && r != g) return fst_infer_raise(in, "shape is invalid for input of size %lld", (long long)r);
+  if (rest != given) fst_infer_require_equal(in, given, rest, "shape of {} elements is invalid for input of size {}");
   return FST_INFER_OK;
 }
 
@@ -614,11 +630,7 @@ int fst_view_slice_part(fst_infer *in, const fst_shape *shape, fst_view_part *ou
   out->step = fst_infer_int(in, 4);
   if (fst_dim_is_const(in->dims, out->step, &step) && step <= 0) return fst_infer_raise(in, "slice step must be positive");
   if (!fst_dim_is_known(out->step)) return fst_infer_give_up(in, "a slice step is not known");
-  if (!fst_dim_is_known(start) || !fst_dim_is_known(end)) {
-    out->start = fst_dim_is_known(start) ? slice_bound(in, start, size) : FST_DIM_UNKNOWN;
-    out->length = fst_infer_fresh(in);
-    return fst_infer_give_up(in, "a slice bound is not known");
-  }
+  if (!fst_dim_is_known(start) || !fst_dim_is_known(end)) return fst_infer_give_up(in, "a slice bound is not known");
   int64_t end_const;
   bool to_end = fst_dim_is_const(in->dims, end, &end_const) && end_const == INT64_MAX;
   fst_dim stop = to_end ? size : slice_bound(in, end, size);
