@@ -33,6 +33,7 @@ const void *fst_blob_data(const fst_blob *blob, uint64_t *out_len);
 typedef struct fst_llvm_unit fst_llvm_unit;  // one LLVM module being filled, for one target
 fst_status fst_llvm_unit_create(const fst_target *target, const char *name, fst_llvm_unit **out);
 void fst_llvm_unit_destroy(fst_llvm_unit *unit);
+uint32_t fst_llvm_unit_kernels(const fst_llvm_unit *unit);  // different kernels emitted so far
 // `constants[i]`: bytes of buffer i when it is constant (is_constant) and contiguous, else NULL. Packed forms go to `blob`.
 typedef struct fst_llvm_kernel {
   void *function;              // LLVMValueRef

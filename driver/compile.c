@@ -11,6 +11,8 @@
 
 #include "base/abi.h"
 #include "driver/signature.h"
+#include "passes/alias.h"
+#include "passes/plan.h"
 
 enum { MAX_FORMS = 8, MAX_METHODS = 64 };
 
@@ -314,6 +316,24 @@ static fst_status lower_all(compilation *c, planned_list *out) {
   return NULL;
 }
 
+// May a call write into the argument's memory, or keep it beyond the call?
+static uint32_t argument_flags(compilation *c, const planned_list *planned, const method_info *m, size_t argument) {
+  uint32_t flags = 0;
+  for (size_t p = 0; p < planned->len; p++) {
+    const fst_graph *g = planned->data[p].graph;
+    if (strcmp(c->rq->signatures[planned->data[p].signature].method, m->name)) continue;
+    fst_arena scratch;
+    fst_alias alias;
+    fst_arena_init(&scratch);
+    fst_alias_compute(g, &scratch, &alias);
+    const fst_alias_class *cls = fst_alias_info(&alias, fst_block_get(g, g->entry)->params.data[argument]);
+    if (cls->written) flags |= FST_PLAN_ARG_WRITTEN;
+    if (cls->escapes) flags |= FST_PLAN_ARG_ALIASED;
+    fst_arena_deinit(&scratch);
+  }
+  return flags;
+}
+
 static void write_methods(compilation *c, const planned_list *planned, const_maker *k, fst_compiled *out) {
   fst_plan_tables *t = out->tables;
   size_t slots = c->layout.slots.len;
@@ -336,8 +356,7 @@ static void write_methods(compilation *c, const planned_list *planned, const_mak
       char name[256];
       snprintf(name, sizeof name, "%s", fst_sym_text(&c->module->strings, v->name));
       name[strcspn(name, ".")] = 0;
-      // Whether memory of an argument may be written or kept is not tracked: callers must not copy silently.
-      fst_plan_arg_add(t, name, plan_type(t, c->module, v->type), initial.id ? plan_const(k, initial) + 1 : 0, 0);
+      fst_plan_arg_add(t, name, plan_type(t, c->module, v->type), initial.id ? plan_const(k, initial) + 1 : 0, argument_flags(c, planned, m, a));
     }
     for (size_t p = 0; p < planned->len; p++) {
       const planned_method *pm = &planned->data[p];

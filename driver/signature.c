@@ -1,6 +1,7 @@
 #include "driver/signature.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,12 +36,12 @@ static void name_sizes(fst_graph *graph, fst_size_names *names, const char *text
     bool is_known = (word == 3 && (!memcmp(w, "min", 3) || !memcmp(w, "max", 3))) || (w[0] == 's' && word > 1 && strspn(w + 1, "0123456789") >= word - 1);
     // Inside `List[int]` a word is a type; inside `f32[N]` it is a size. Types of the language are never sizes.
     fst_type probe;
-    char *copy = strndup(w, word);
+    char copy[64];
+    snprintf(copy, sizeof copy, "%.*s", (int)word, w);
     const char *cursor = copy;
     fst_status status = fst_type_parse(graph->module->types, graph->dims, &cursor, &probe);
     bool parses = !status && !*cursor;
     fst_error_free(status);
-    free(copy);
     if (!depth || is_type || is_known || parses) {
       fst_text_append(out, w, word);
       continue;

@@ -18,9 +18,11 @@
 #include <string.h>
 
 #include "base/vec.h"
+#include "ir/infer.h"
 #include "ir/lower.h"
 #include "passes/alias.h"
 #include "passes/pass.h"
+#include "passes/plan.h"
 
 typedef struct {
   fst_pass_ctx *pc;

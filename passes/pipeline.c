@@ -12,7 +12,7 @@ fst_status fst_pipeline_freeze(fst_graph *graph, const fst_state_layout *layout,
 
 // What takes a graph from one stage to the next, in order.
 static const struct { fst_stage to; const char *passes; } steps[] = {
-    {FST_STAGE_TYPED, "decompose,fold,cse,dce"},          // after specialization itself
+    {FST_STAGE_TYPED, "fold-batch-norm,decompose,fold,cse,dce"},          // after specialization itself
     {FST_STAGE_FUNCTIONAL, "functionalize,cse,dce"},
     {FST_STAGE_FUSED, "fuse"},
     {FST_STAGE_PLANNED, "plan"},

@@ -469,7 +469,7 @@ static binding map_leaves(specializer *sp, world *w, binding b, leaf_list *leave
 
 // Same structure of tuples, so that leaves correspond?
 static bool same_shape(binding a, binding b) {
-  if (a.kind == BOUND_TUPLE != (b.kind == BOUND_TUPLE)) return false;
+  if ((a.kind == BOUND_TUPLE) != (b.kind == BOUND_TUPLE)) return false;
   if (a.kind != BOUND_TUPLE) return true;
   if (a.tuple->count != b.tuple->count) return false;
   for (uint32_t i = 0; i < a.tuple->count; i++)

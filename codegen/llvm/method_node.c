@@ -61,8 +61,27 @@ static LLVMValueRef kernel_scratch(method *m, uint64_t bytes) {
   return LLVMBuildInBoundsGEP2(m->b, m->u->i8, m->memory, &m->scratch_at, 1, "");
 }
 
+// A check's buffer after the kernel: unless its flag is 0, the call raises with what the kernel reported.
+static void raise_check(method *m, const fst_kernel_arg *arg, LLVMValueRef report, fst_loc loc) {
+  LLVMBasicBlockRef bad = LLVMAppendBasicBlockInContext(m->u->context, m->fn, "check"), good = LLVMAppendBasicBlockInContext(m->u->context, m->fn, "ok");
+  LLVMBuildCondBr(m->b, LLVMBuildICmp(m->b, LLVMIntNE, method_load(m, m->u->i64, report, 0), method_i64(m, 0), ""), bad, good);
+  LLVMPositionBuilderAtEnd(m->b, bad);
+  LLVMValueRef vals = method_alloca(m, m->u->i64, 4);
+  for (int i = 0; i < 2; i++) {
+    LLVMBuildStore(m->b, method_i64(m, FST_TAG_INT), method_address(m, vals, i * (int64_t)sizeof(fst_val)));
+    LLVMBuildStore(m->b, method_load(m, m->u->i64, report, 8 * (i + 1)), method_address(m, vals, i * (int64_t)sizeof(fst_val) + (int64_t)offsetof(fst_val, i)));
+  }
+  uint32_t text = fst_plan_const_str(m->tables, arg->check_text, strlen(arg->check_text));
+  LLVMValueRef format[] = {method_load(m, m->u->ptr, m->consts, (int64_t)text * (int64_t)sizeof(fst_val) + (int64_t)offsetof(fst_val, p)), method_i64(m, 2), vals};
+  LLVMValueRef message = method_call(m, METHOD_CALL_format, format, 3);
+  LLVMValueRef raise[] = {method_i64(m, fst_plan_exception_add(m->tables, arg->check_class)), message, method_loc(m, loc)};
+  method_call(m, METHOD_CALL_raise, raise, 3);
+  LLVMBuildBr(m->b, m->fail);
+  LLVMPositionBuilderAtEnd(m->b, good);
+}
+
 // `place[i]`: memory of the i-th output, in the order of `outputs`.
-static fst_status call_kernel(method *m, const fst_lowered *low, const fst_value_id *outputs, const LLVMValueRef *place, uint32_t output_count) {
+static fst_status call_kernel(method *m, const fst_lowered *low, const fst_value_id *outputs, const LLVMValueRef *place, uint32_t output_count, fst_loc loc) {
   uint32_t buffers = (uint32_t)low->buffers.len, params = (uint32_t)low->params.len, at = 0;
   const void **constants = FST_NEW_ARRAY(&m->arena, const void *, buffers + 1);
   for (uint32_t i = 0; i < buffers; i++) {
@@ -72,11 +91,15 @@ static fst_status call_kernel(method *m, const fst_lowered *low, const fst_value
   }
   const fst_llvm_kernel *kernel;
   FST_TRY(fst_llvm_kernel_emit(m->u, low->kernel, constants, m->blob, &kernel));
-  LLVMValueRef *args = FST_NEW_ARRAY(&m->arena, LLVMValueRef, buffers + params + 2);
+  LLVMValueRef *args = FST_NEW_ARRAY(&m->arena, LLVMValueRef, buffers + params + 2), *reports = FST_NEW_ARRAY(&m->arena, LLVMValueRef, buffers + 1);
   for (uint32_t i = 0; i < buffers; i++) {
     const fst_kernel_arg *arg = &low->buffers.data[i];
     if (kernel->constant_offset.data[i] >= 0) {
       args[at++] = method_address(m, m->weights, kernel->constant_offset.data[i]);
+    } else if (arg->check_text) {
+      reports[i] = method_alloca(m, m->u->i64, 3);
+      LLVMBuildStore(m->b, method_i64(m, 0), reports[i]);
+      args[at++] = reports[i];
     } else if (arg->is_output) {
       uint32_t k = 0;
       while (k < output_count && !fst_value_eq(outputs[k], arg->value)) k++;
@@ -93,6 +116,8 @@ static fst_status call_kernel(method *m, const fst_lowered *low, const fst_value
   }
   if (kernel->scratch_bytes) args[at++] = kernel_scratch(m, kernel->scratch_bytes);
   LLVMBuildCall2(m->b, fst_llvm_kernel_type(kernel), fst_llvm_kernel_function(kernel), args, at, "");
+  for (uint32_t i = 0; i < buffers; i++)
+    if (reports[i]) raise_check(m, &low->buffers.data[i], reports[i], loc);
   return NULL;
 }
 
@@ -114,7 +139,7 @@ static fst_status emit_group(method *m, const fst_node *n) {
   }
   fst_lowered low = {0};
   fst_status status = fst_lower_group(m->g, nodes.data, (uint32_t)nodes.len, yield->operands, n->result_count, &low);
-  if (!status) status = call_kernel(m, &low, yield->operands, place, n->result_count);
+  if (!status) status = call_kernel(m, &low, yield->operands, place, n->result_count, n->loc);
   fst_lowered_deinit(&low);
   fst_vec_free(&nodes);
   return status;
@@ -132,7 +157,7 @@ static fst_status emit_scalar(method *m, fst_node_id id) {
     dtype[r] = kind == FST_TY_FLOAT ? FST_F64 : kind == FST_TY_BOOL ? FST_BOOL : FST_I64;
     place[r] = method_alloca(m, m->u->i64, 1);
   }
-  fst_status status = call_kernel(m, &low, n->results, place, n->result_count);
+  fst_status status = call_kernel(m, &low, n->results, place, n->result_count, n->loc);
   fst_lowered_deinit(&low);
   if (status) return status;
   for (uint32_t r = 0; r < n->result_count && r < 2; r++) {
