@@ -211,9 +211,11 @@ int fst_infer_glu(fst_infer *in) {
   if (at < 0) return FST_INFER_RAISES;
   if (fst_dim_is_const(in->dims, self->dims[at], &divisor) && divisor % 2 != 0)
     return fst_infer_raise(in, "Halving dimension must be even, but dimension %d is size %lld", at, (long long)divisor);
-  fst_shape out = fst_shape_of(in->dims, self);
-  out.dims[at] = fst_dim_floordiv(in->dims, out.dims[at], fst_dim_const(in->dims, 2));
-  fst_infer_set_tensor(in, 0, self->dtype, out.rank, out.dims);
+  fst_shape half = fst_shape_of(in->dims, self);
+  half.dims[at] = fst_dim_floordiv(in->dims, half.dims[at], fst_dim_const(in->dims, 2));
+  fst_shape halves[2] = {half, half}, out = half;
+  fst_layout_pointwise(in->dims, halves, 2, &out);
+  fst_infer_set_strided(in, 0, self->dtype, out.rank, out.dims, out.strides);
   return FST_INFER_OK;
 }
 

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "ir/infer.h"
-#include "ir/layout.h"
 #include "ir/reduction_internal.h"
 #include "ir/rows_basic.h"
 
@@ -197,7 +196,7 @@ int fst_infer_logsumexp(fst_infer *in) {
   return FST_INFER_OK;
 }
 
-// softmax and log_softmax keep sizes, and channels-last.
+// softmax and log_softmax keep sizes; the result is contiguous.
 int fst_infer_softmax(fst_infer *in) {
   fst_reduction red;
   int result = fst_reduction_read(in, &red);
@@ -205,9 +204,7 @@ int fst_infer_softmax(fst_infer *in) {
   fst_dtype dtype = red.has_asked ? red.asked : red.dtype;
   if (!fst_dtype_is_float(dtype))
     return fst_infer_raise(in, "\"softmax_lastdim_kernel_impl\" not implemented for '%s'", dtype == FST_I64 ? "Long" : dtype == FST_I32 ? "Int" : dtype == FST_BOOL ? "Bool" : "Byte");
-  fst_shape shape = fst_shape_of(in->dims, red.self), out = shape;
-  fst_layout_format(in->dims, fst_shape_format(in->dims, &shape), &out);
-  fst_infer_set_strided(in, 0, dtype, out.rank, out.dims, out.strides);
+  fst_infer_set_tensor(in, 0, dtype, red.rank, red.self->dims);
   return FST_INFER_OK;
 }
 

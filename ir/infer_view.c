@@ -194,7 +194,7 @@ static bool factor_take(fst_dim *factors, int *count, fst_dim size) {
 static int reshape_fill(fst_infer *in, fst_dim rest, fst_dim given, fst_dim *out) {
   int64_t r, g;
   bool constant = fst_dim_is_const(in->dims, rest, &r) && fst_dim_is_const(in->dims, given, &g);
-  if (constant && g == 0)
+  if (fst_dim_is_const(in->dims, given, &g) && g == 0)
     return fst_infer_raise(in, "cannot reshape tensor of 0 elements into this shape because the unspecified dimension size -1 can be any value and is ambiguous");
   if (constant && r % g != 0) return fst_infer_raise(in, "shape is invalid for input of size %lld", (long long)r);
   *out = fst_dim_floordiv(in->dims, rest, given);
@@ -216,7 +216,9 @@ static int reshape_sizes(fst_infer *in, const fst_shape *self, fst_dim *to, int 
     else if (!factor_take(left, &left_count, to[i])) given = fst_dim_mul(in->dims, given, to[i]);
   }
   fst_dim rest = fst_shape_numel(in->dims, left_count, left);
-  if (hole >= 0) return reshape_fill(in, rest, given, &to[hole]);
+  bool is_empty = false;
+  for (int i = 0; i < rank; i++) is_empty = is_empty || dim_is(in, to[i], 0);
+  if (hole >= 0) return reshape_fill(in, rest, is_empty ? dim_int(in, 0) : given, &to[hole]);
   int64_t r, g;
   bool constant = fst_dim_is_const(in->dims, rest, &r) && fst_dim_is_const(in->dims, given, &g);
   if (constant && r != g) return fst_infer_raise(in, "shape is invalid for input of size %lld", (long long)r);

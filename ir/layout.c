@@ -87,6 +87,8 @@ bool fst_shape_is_format(fst_dims *dims, const fst_shape *shape, int format) {
 bool fst_shape_is_dense(fst_dims *dims, const fst_shape *shape) {
   plain_shape plain = shape_plain(dims, shape);
   int order[FST_MAX_RANK];
+  for (int i = 0; i < plain.rank; i++)
+    if (plain.sizes[i] == 0) return true;
   for (int i = 0; i < plain.rank; i++) {  // by stride, sizes below 2 last
     int at = i;
     for (; at > 0; at--) {
