@@ -51,7 +51,12 @@ const char *fst_code_name(fst_code code);
   } while (0)
 
 // Our own bugs. The compiler lives in a worker process, so an abort there is an error for the caller.
-_Noreturn void fst_assert_fail(const char *file, int line, const char *expr, const char *fmt, ...) FST_PRINTF(4, 5);
+#ifdef __cplusplus
+[[noreturn]]
+#else
+_Noreturn
+#endif
+void fst_assert_fail(const char *file, int line, const char *expr, const char *fmt, ...) FST_PRINTF(4, 5);
 #define FST_ASSERT(cond, ...)                                            \
   do {                                                                   \
     if (!(cond)) fst_assert_fail(__FILE__, __LINE__, #cond, __VA_ARGS__); \
