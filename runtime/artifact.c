@@ -289,8 +289,11 @@ static fst_status artifact_fill(fst_artifact *a, const source *s, const fst_arti
   member_close(&m);
   FST_TRY(status);
   FST_TRY(fst_plan_open(a->name, a->plan_bytes, bytes, &a->plan));
-  FST_TRY(target_choose(a, o ? o->target : NULL));
-  FST_TRY(code_map(a, s));
+  // A plan that only describes an archive has nothing to run.
+  if (a->plan.signatures_count) {
+    FST_TRY(target_choose(a, o ? o->target : NULL));
+    FST_TRY(code_map(a, s));
+  }
   FST_TRY(weights_map(a, s, o));
   if (o && o->verify_weights) FST_TRY(fst_artifact_check_weights(a));
   bool made = consts_make(a);

@@ -28,6 +28,7 @@ typedef struct fst_ctx {
   // Runs an op of the fallback table; set by whoever owns the model.
   int32_t (*fallback)(struct fst_ctx *ctx, int64_t op, int64_t count, const fst_val *vals, int64_t results, fst_val *out);
   void *owner;        // the instance
+  struct fst_bound *bound;  // the artifact that runs, with its counters
   fst_obj **pool;     // one reference each, dropped when the call ends
   size_t pool_len, pool_cap;
   char *arena;
