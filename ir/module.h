@@ -92,7 +92,8 @@ typedef struct fst_module {
   fst_types *types;
   fst_sym source;               // base name of the archive
   FST_VEC(fst_sym) files;       // of source locations: the archive's own code/ paths
-  FST_VEC(fst_loc_info) locs;   // [0] is "none"
+  FST_VEC(fst_loc_info) locs;   // [0] is "none"; each once
+  fst_map loc_index;
   FST_VEC(fst_const_data) consts;  // [0] is invalid
   fst_map const_index;
   FST_VEC(fst_class) classes;   // [0] is invalid
