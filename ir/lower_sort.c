@@ -1,0 +1,33 @@
+// Sorting as a statement: along one dim, stable, NaN last (first when descending), as PyTorch orders them.
+#include <string.h>
+
+#include "ir/args.h"
+#include "ir/lower_build.h"
+#include "ir/rows_structured.h"
+
+void fst_lower_sort(fst_lower *lo) {
+  fst_infer in = fst_infer_reader(lo);
+  const fst_type_data *x = fst_lower_type(lo, 0);
+  int64_t axis;
+  bool descending;
+  if (!fst_args_int(&in, "dim", -1, &axis) || !fst_args_bool(&in, "descending", false, &descending)) return;
+  uint32_t buffers[2] = {fst_lower_result_buffer(lo, 0), fst_lower_result_buffer(lo, 1)};
+  uint32_t count = x->rank ? (uint32_t)x->rank : 1, dim = (uint32_t)(axis < 0 ? axis + count : axis);
+  fst_kx index[FST_MAX_RANK], extents[FST_MAX_RANK];
+  for (uint32_t d = 0; d < count; d++) {
+    index[d] = kx_var(lo);
+    extents[d] = x->rank ? fst_lower_size(lo, 0, d) : kx_int(lo, 1);
+  }
+  fst_kx keys = fst_lower_load(lo, 0, index);
+  fst_kstmt *stmt = fst_kernel_add_stmt(lo->kernel, FST_KSTMT_SORT, count, 2, 0);
+  for (uint32_t d = 0, at = 0; d < count; d++) {
+    uint32_t place = d == dim ? count - 1 : at++;  // the sorted dim runs innermost
+    stmt->vars[place] = fst_kx_get(lo->kernel, index[d])->index;
+    stmt->extents[place] = extents[d];
+  }
+  stmt->descending = descending;
+  for (uint32_t r = 0; r < 2; r++) {
+    stmt->stores[r] = (fst_kstore){buffers[r], r ? index[dim] : keys, (uint32_t)x->rank, FST_NEW_ARRAY(&lo->kernel->arena, fst_kx, count)};
+    memcpy(stmt->stores[r].indices, index, sizeof *index * count);
+  }
+}
