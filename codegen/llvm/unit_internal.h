@@ -9,10 +9,11 @@
 
 #include "codegen/codegen.h"
 
-// A kernel's function, found again by the kernel's text: equal kernels share one.
+// A kernel's function, found again by all that the kernel says: equal kernels share one.
 typedef struct fst_llvm_cached {
   uint64_t hash;
-  const char *text;           // the kernel and which of its buffers are packed
+  const void *key;
+  size_t key_len;
   struct fst_llvm_emitted *emitted;
 } fst_llvm_cached;
 

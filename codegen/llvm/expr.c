@@ -1,0 +1,191 @@
+// Expressions to values: memoised, and lazily where a SELECT protects a load.
+#include "codegen/llvm/emit_internal.h"
+
+bool fst_emit_is_varying(const fst_emit *e, fst_kx x) { return fst_set_meets(fst_emit_deps(e, x), e->varying, e->words); }
+
+// ---- memo ----
+
+size_t fst_emit_scope_open(const fst_emit *e) { return e->trail.len; }
+
+void fst_emit_remember(fst_emit *e, fst_kx x, LLVMValueRef value) {
+  fst_undo undo = {x.id, e->memo[x.id]};
+  fst_vec_push(&e->trail, undo);
+  e->memo[x.id] = value;
+}
+
+void fst_emit_scope_close(fst_emit *e, size_t mark) {
+  while (e->trail.len > mark) {
+    fst_undo undo = fst_vec_pop(&e->trail);
+    e->memo[undo.expr] = undo.value;
+  }
+}
+
+// A mask opens no block: what was computed under it holds outside too, unless it read memory that only the
+// mask allowed. Keeping it matters, because nested selects share most of their operands.
+static void mask_scope_close(fst_emit *e, size_t mark) {
+  size_t kept = mark, end = e->trail.len;
+  for (size_t i = end; i > mark; i--) {
+    fst_undo undo = e->trail.data[i - 1];
+    if (e->may_fault[undo.expr]) e->memo[undo.expr] = undo.value;
+  }
+  for (size_t i = mark; i < end; i++)
+    if (!e->may_fault[e->trail.data[i].expr]) e->trail.data[kept++] = e->trail.data[i];
+  e->trail.len = kept;
+}
+
+// ---- selects ----
+
+static LLVMValueRef select_masked(fst_emit *e, const fst_kx_data *data, LLVMValueRef condition) {
+  LLVMValueRef outer = e->lane.chosen, sides[2];
+  for (int i = 0; i < 2; i++) {
+    size_t mark = fst_emit_scope_open(e);
+    LLVMValueRef own = i ? LLVMBuildNot(e->b, condition, "") : condition;
+    e->lane.chosen = outer ? LLVMBuildAnd(e->b, outer, own, "") : own;
+    sides[i] = fst_emit_expr(e, data->args[1 + i]);
+    e->lane.chosen = outer;
+    mask_scope_close(e, mark);
+  }
+  LLVMValueRef args[] = {condition, sides[0], sides[1]};
+  return fst_emit_prim(e, FST_PRIM_SELECT, data->dtype, args, 3);
+}
+
+static LLVMValueRef branch_side(fst_emit *e, LLVMBasicBlockRef block, LLVMBasicBlockRef join, fst_kx x, uint32_t lanes, LLVMBasicBlockRef *out_end) {
+  LLVMPositionBuilderAtEnd(e->b, block);
+  size_t mark = fst_emit_scope_open(e);
+  LLVMValueRef value = fst_emit_splat(e, fst_emit_expr(e, x), lanes);
+  fst_emit_scope_close(e, mark);
+  *out_end = LLVMGetInsertBlock(e->b);
+  LLVMBuildBr(e->b, join);
+  return value;
+}
+
+static LLVMValueRef select_branch(fst_emit *e, const fst_kx_data *data, LLVMValueRef condition) {
+  LLVMBasicBlockRef then = fst_emit_block(e, "then"), other = fst_emit_block(e, "else"), join = fst_emit_block(e, "join"), ends[2];
+  bool varying = fst_emit_is_varying(e, data->args[1]) || fst_emit_is_varying(e, data->args[2]);
+  uint32_t lanes = varying ? e->lane.lanes : 1;
+  LLVMBuildCondBr(e->b, condition, then, other);
+  LLVMValueRef values[2];
+  values[0] = branch_side(e, then, join, data->args[1], lanes, &ends[0]);
+  values[1] = branch_side(e, other, join, data->args[2], lanes, &ends[1]);
+  LLVMPositionBuilderAtEnd(e->b, join);
+  LLVMValueRef phi = LLVMBuildPhi(e->b, LLVMTypeOf(values[0]), "");
+  LLVMAddIncoming(phi, values, ends, 2);
+  return phi;
+}
+
+static LLVMValueRef emit_select(fst_emit *e, const fst_kx_data *data) {
+  LLVMValueRef condition = fst_emit_expr(e, data->args[0]);
+  bool faults = e->may_fault[data->args[1].id] || e->may_fault[data->args[2].id];
+  bool heavy = e->has_reduce[data->args[1].id] || e->has_reduce[data->args[2].id];
+  bool is_scalar = fst_emit_lane_count(condition) == 1;
+  if (is_scalar && (faults || heavy)) return select_branch(e, data, condition);
+  if (faults) return select_masked(e, data, condition);
+  LLVMValueRef args[] = {condition, fst_emit_expr(e, data->args[1]), fst_emit_expr(e, data->args[2])};
+  return fst_emit_prim(e, FST_PRIM_SELECT, data->dtype, args, 3);
+}
+
+// ---- everything else ----
+
+static LLVMValueRef emit_prim(fst_emit *e, const fst_kx_data *data) {
+  LLVMValueRef args[3];
+  fst_dtype from = fst_emit_get(e, data->args[0])->dtype;
+  if (data->prim == FST_PRIM_SELECT) return emit_select(e, data);
+  for (uint32_t i = 0; i < data->arg_count; i++) args[i] = fst_emit_expr(e, data->args[i]);
+  if (data->prim == FST_PRIM_CONVERT) return fst_emit_convert(e, args[0], from, data->dtype);
+  if (data->prim == FST_PRIM_BITCAST) return fst_emit_bitcast(e, args[0], data->dtype);
+  return fst_emit_prim(e, data->prim, from, args, data->arg_count);
+}
+
+static LLVMValueRef emit_var(fst_emit *e, const fst_kx_data *data) {
+  FST_ASSERT(e->vars[data->index], "kernel %s: variable %u is not bound here", e->kernel->name, data->index);
+  if (data->index != e->lane.var || !fst_set_has(e->varying, data->index)) return e->vars[data->index];
+  LLVMValueRef base = fst_emit_splat(e, e->lane.base, e->lane.lanes);
+  return LLVMBuildAdd(e->b, base, fst_emit_iota(e, e->lane.lanes), "");
+}
+
+// A scalar computation that only some lanes ask for, and that could fault: done when at least one does.
+static LLVMValueRef emit_if_any(fst_emit *e, fst_kx x) {
+  LLVMValueRef any = fst_emit_any(e, e->lane.chosen);
+  LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b), wanted = fst_emit_block(e, "any"), join = fst_emit_block(e, "join");
+  fst_lane_state saved = e->lane;
+  LLVMBuildCondBr(e->b, any, wanted, join);
+  LLVMPositionBuilderAtEnd(e->b, wanted);
+  size_t mark = fst_emit_scope_open(e);
+  e->lane = (fst_lane_state){.var = FST_NO_VAR, .lanes = 1};
+  LLVMValueRef value = fst_emit_expr(e, x);
+  e->lane = saved;
+  fst_emit_scope_close(e, mark);
+  LLVMBasicBlockRef end = LLVMGetInsertBlock(e->b);
+  LLVMBuildBr(e->b, join);
+  LLVMPositionBuilderAtEnd(e->b, join);
+  LLVMValueRef phi = LLVMBuildPhi(e->b, LLVMTypeOf(value), ""), none = LLVMConstNull(LLVMTypeOf(value));
+  LLVMAddIncoming(phi, &none, &here, 1);
+  LLVMAddIncoming(phi, &value, &end, 1);
+  return phi;
+}
+
+// A reduction that is the same in all lanes is scalar code, free to use lanes of its own.
+static LLVMValueRef emit_uniform_reduce(fst_emit *e, fst_kx x) {
+  fst_lane_state saved = e->lane;
+  e->lane = (fst_lane_state){.var = FST_NO_VAR, .lanes = 1};
+  LLVMValueRef value = fst_emit_reduce(e, x);
+  e->lane = saved;
+  return value;
+}
+
+static LLVMValueRef expr_value(fst_emit *e, fst_kx x) {
+  const fst_kx_data *data = fst_emit_get(e, x);
+  bool varying = fst_emit_is_varying(e, x);
+  if (!varying && e->lane.chosen && e->may_fault[x.id]) return emit_if_any(e, x);
+  switch (data->kind) {
+    case FST_KX_CONST: return fst_emit_const_value(e, data->dtype, data->bits);
+    case FST_KX_PARAM: return e->params[data->index];
+    case FST_KX_VAR: return emit_var(e, data);
+    case FST_KX_PRIM: return emit_prim(e, data);
+    case FST_KX_LOAD: return fst_emit_load(e, data->index, data->args);
+    case FST_KX_REDUCE: return varying ? fst_emit_reduce(e, x) : emit_uniform_reduce(e, x);
+  }
+  FST_UNREACHABLE("expression kind %d", (int)data->kind);
+}
+
+LLVMValueRef fst_emit_expr(fst_emit *e, fst_kx x) {
+  if (e->memo[x.id]) return e->memo[x.id];
+  LLVMValueRef value = expr_value(e, x);
+  fst_emit_remember(e, x, value);
+  return value;
+}
+
+// ---- hoisting ----
+
+static bool hoist_is_worth(const fst_emit *e, const fst_kx_data *data, uint32_t id) {
+  if (e->has_reduce[id]) return true;
+  return data->kind == FST_KX_LOAD || (data->kind == FST_KX_PRIM && data->dtype != FST_I64);
+}
+
+static void hoist_visit(fst_emit *e, uint8_t *seen, fst_kx x, bool conditional) {
+  // Seen conditionally only: a second, unconditional visit may do more.
+  uint8_t flag = conditional ? 1 : 3;
+  if ((seen[x.id] & flag) == flag) return;
+  seen[x.id] |= flag;
+  const fst_kx_data *data = fst_emit_get(e, x);
+  if (fst_set_within(fst_emit_deps(e, x), e->bound, e->words)) {
+    if (hoist_is_worth(e, data, x.id) && !(conditional && e->may_fault[x.id])) fst_emit_expr(e, x);
+    return;
+  }
+  bool below = conditional;
+  for (uint32_t i = 0; i < data->var_count; i++) {
+    int64_t extent;
+    if (!fst_emit_const(e, data->extents[i], &extent) || extent < 1) below = true;
+  }
+  for (uint32_t i = 0; i < data->arg_count; i++) {
+    bool side = data->kind == FST_KX_PRIM && data->prim == FST_PRIM_SELECT && i > 0;
+    hoist_visit(e, seen, data->args[i], below || side);
+  }
+}
+
+void fst_emit_hoist(fst_emit *e, fst_kx root, bool conditional) {
+  fst_arena arena;
+  fst_arena_init(&arena);
+  hoist_visit(e, FST_NEW_ARRAY(&arena, uint8_t, e->kernel->exprs.len), root, conditional);
+  fst_arena_deinit(&arena);
+}
