@@ -1,0 +1,99 @@
+// decompose: replaces ops that are compositions of others by those others (ir/compose.h).
+//
+// Expects a typed graph: a composition looks at ranks, sizes and constants. A node whose row has a `compose` text
+// that applies to it is replaced by the text's nodes, types included; what they are composed of is decomposed as
+// well. Nodes whose text does not apply stay. Conditions that inference raises or guards on were made explicit when
+// the node was typed, so the parts' own guards are not repeated.
+//
+//   %3 : f32[2, 4] = aten::addmm(%b, %x, %w, 1, 1)
+// becomes
+//   %3 : f32[2, 4] = aten::mm(%x, %w)
+//   %4 : f32[2, 4] = aten::add.Tensor(%3, %b, 1)
+//
+// Cost: linear in the nodes that are made.
+#include "ir/compose.h"
+#include "passes/pass.h"
+
+// A size that only the call can tell has the name that the rest of the graph knows it by.
+typedef struct renaming {
+  uint32_t first, count;  // symbols first .. first + count - 1 are new
+  fst_dim *map;           // [first + count]
+} renaming;
+
+static void renaming_note(fst_graph *g, renaming *r, fst_dim made, fst_dim known) {
+  uint32_t symbol;
+  if (made != known && fst_dim_is_known(known) && fst_dim_is_symbol(g->dims, made, &symbol) && symbol >= r->first && symbol < r->first + r->count)
+    r->map[symbol] = known;
+}
+
+static renaming renaming_make(fst_pass_ctx *pc, fst_graph *g, const fst_node *node, const fst_value_id *results, uint32_t before) {
+  uint32_t now = fst_dims_symbol_count(g->dims);
+  renaming r = {before, now - before, FST_NEW_ARRAY(pc->arena, fst_dim, now + 1)};
+  for (uint32_t i = 0; i < now; i++) r.map[i] = FST_DIM_UNKNOWN;
+  for (uint32_t i = 0; i < node->result_count; i++) {
+    const fst_type_data *made = fst_value_type_data(g, results[i]), *known = fst_value_type_data(g, node->results[i]);
+    if (made->kind != FST_TY_TENSOR || known->kind != FST_TY_TENSOR || made->rank != known->rank) continue;
+    for (int d = 0; d < made->rank; d++) renaming_note(g, &r, made->dims[d], known->dims[d]);
+  }
+  return r;
+}
+
+static void value_rename(fst_graph *g, const renaming *r, fst_value_id id) {
+  uint32_t count = r->first + r->count;
+  fst_value *value = fst_value_get(g, id);
+  const fst_type_data *type = fst_value_type_data(g, id);
+  if (fst_dim_is_known(value->sym)) value->sym = fst_dim_substitute(g->dims, value->sym, r->map, count);
+  if (type->kind != FST_TY_TENSOR || type->rank < 0) return;
+  fst_dim dims[FST_MAX_RANK], strides[FST_MAX_RANK];
+  for (int d = 0; d < type->rank; d++) {
+    dims[d] = fst_dim_substitute(g->dims, type->dims[d], r->map, count);
+    if (type->has_strides) strides[d] = fst_dim_substitute(g->dims, type->strides[d], r->map, count);
+  }
+  fst_value_set_type(g, id, fst_type_tensor(g->module->types, type->dtype, type->rank, dims, type->has_strides ? strides : NULL, type->device_kind, type->device_index));
+}
+
+static void nodes_rename(fst_graph *g, const renaming *r, fst_node_id from, fst_node_id end) {
+  for (fst_node_id n = from; !fst_node_eq(n, end); n = fst_node_get(g, n)->next)
+    for (uint32_t i = 0; i < fst_node_get(g, n)->result_count; i++) value_rename(g, r, fst_node_get(g, n)->results[i]);
+}
+
+static fst_node_id first_after(fst_graph *g, fst_node_id before, fst_block_id block) {
+  return before.id ? fst_node_get(g, before)->next : fst_block_get(g, block)->first;
+}
+
+// The first node to look at next: the composition's, or the one after `id`.
+static fst_node_id node_decompose(fst_pass_ctx *pc, fst_graph *g, fst_node_id id) {
+  const fst_node *node = fst_node_get(g, id);
+  fst_node_id before = node->prev, next = node->next;
+  fst_block_id block = node->block;
+  uint32_t symbols = fst_dims_symbol_count(g->dims);
+  fst_value_id *results = FST_NEW_ARRAY(pc->arena, fst_value_id, node->result_count + 1);
+  fst_infer in = {.graph = g, .node = id, .dims = g->dims, .types = g->module->types, .arena = pc->arena};
+  int status = fst_compose_build(&in, results);
+  fst_vec_free(&in.guards);
+  if (status != FST_INFER_OK) return next;
+  if (!fst_pass_allow(pc)) {
+    while (!fst_node_eq(fst_node_get(g, id)->prev, before)) fst_node_erase(g, fst_node_get(g, id)->prev);
+    return next;
+  }
+  renaming r = renaming_make(pc, g, node, results, symbols);
+  nodes_rename(g, &r, first_after(g, before, block), id);
+  for (uint32_t i = 0; i < node->result_count; i++) fst_value_replace(g, node->results[i], results[i]);
+  fst_node_erase(g, id);
+  return first_after(g, before, block);
+}
+
+static void block_decompose(fst_pass_ctx *pc, fst_graph *g, fst_block_id block) {
+  fst_node_id n = fst_block_get(g, block)->first;
+  while (n.id) {
+    const fst_node *node = fst_node_get(g, n);
+    const fst_op_info *info = node->op == FST_OP_UNKNOWN ? NULL : fst_op_get(node->op);
+    for (uint32_t i = 0; i < node->block_count; i++) block_decompose(pc, g, node->blocks[i]);
+    n = info && info->compose ? node_decompose(pc, g, n) : node->next;
+  }
+}
+
+fst_status fst_pass_decompose(fst_pass_ctx *pc, fst_graph *graph) {
+  block_decompose(pc, graph, graph->entry);
+  return NULL;
+}
