@@ -21,12 +21,59 @@ static fst_kx operand(fst_lower *lo, uint32_t arg, fst_dtype dtype) {
   return kx_convert(lo, fst_lower_broadcast(lo, arg), dtype);
 }
 
+// ---- division of integers ----------------------------------------------------------------------------
+//
+// PyTorch raises ZeroDivisionError where any divisor is 0; the kernel divides by 1 there, and reports it.
+
+static bool constant_has_no_zero(const fst_lower *lo, uint32_t arg) {
+  const fst_const_data *c = fst_value_const(lo->graph, fst_node_operand(fst_node_get(lo->graph, lo->node), arg));
+  if (!c || c->kind != FST_CONST_TENSOR) return false;
+  const fst_type_data *type = fst_type_get(lo->graph->module->types, c->type);
+  const char *data = fst_module_tensor_data(lo->graph->module, c->index);
+  size_t size = fst_dtype_size(type->dtype);
+  int64_t count = 1, item;
+  if (!data || !fst_type_is_contiguous(lo->graph->dims, lo->graph->module->types, c->type)) return false;
+  for (int i = 0; i < type->rank; i++) count *= type->dims[i];
+  for (int64_t i = 0; i < count; i++) {
+    item = 0;
+    memcpy(&item, data + (size_t)i * size, size);
+    if (item == 0) return false;
+  }
+  return true;
+}
+
+static void check_divisor(fst_lower *lo, uint32_t arg, fst_dtype dtype) {
+  const fst_type_data *type = fst_lower_type(lo, arg);
+  bool is_tensor = type->kind == FST_TY_TENSOR;
+  fst_kx vars[FST_MAX_RANK], extents[FST_MAX_RANK], zero = kx_int(lo, 0);
+  uint32_t count = is_tensor ? (uint32_t)type->rank : 0;
+  if (constant_has_no_zero(lo, arg)) return;
+  for (uint32_t i = 0; i < count; i++) {
+    vars[i] = kx_var(lo);
+    extents[i] = fst_lower_size(lo, arg, i);
+  }
+  fst_kx divisor = is_tensor ? kx_load_as(lo, arg, vars, dtype) : fst_lower_scalar(lo, arg, dtype);
+  fst_lower_check(lo, arg, vars, extents, count, kx_eq(lo, divisor, kx_zero(lo, dtype)), zero, zero, "builtins.RuntimeError", "ZeroDivisionError");
+}
+
+static void divide_by(fst_lower *lo, const char *function) {
+  fst_dtype dtype = compute_dtype(lo);
+  fst_kx a = operand(lo, 0, dtype), b = operand(lo, 1, dtype);
+  if (fst_dtype_is_integral(dtype, false)) {
+    check_divisor(lo, 1, dtype);
+    b = kx_select(lo, kx_eq(lo, b, kx_zero(lo, dtype)), fst_kx_number(lo->kernel, dtype, 1.0, 1), b);
+  }
+  lower_finish(lo, kx_call2(lo, function, a, b));
+}
+void fst_lower_floordiv(fst_lower *lo) { divide_by(lo, "floordiv"); }
+void fst_lower_remainder(fst_lower *lo) { divide_by(lo, "pymod"); }
+void fst_lower_fmod(fst_lower *lo) { divide_by(lo, "fmod"); }
+
 void fst_lower_div_mode(fst_lower *lo) {
   fst_dtype dtype = compute_dtype(lo);
   const char *mode = NULL;
-  fst_kx a = operand(lo, 0, dtype), b = operand(lo, 1, dtype);
-  if (fst_lower_is_none(lo, 2)) lower_finish(lo, kx_prim(lo, FST_PRIM_DIV, a, b));
-  else if (fst_lower_const_str(lo, 2, &mode)) lower_finish(lo, kx_call2(lo, !strcmp(mode, "floor") ? "floordiv" : "div_trunc", a, b));
+  if (fst_lower_is_none(lo, 2)) lower_finish(lo, kx_prim(lo, FST_PRIM_DIV, operand(lo, 0, dtype), operand(lo, 1, dtype)));
+  else if (fst_lower_const_str(lo, 2, &mode)) divide_by(lo, !strcmp(mode, "floor") ? "floordiv" : "div_trunc");
 }
 
 // min(max(self, low), high) in this order: where low > high the result is high. NaN stays, of bounds too.

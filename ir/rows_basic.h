@@ -19,11 +19,11 @@ struct fst_lower;
 #define FST_BASIC_LOWERS(X) \
   X(all) X(amax) X(amin) X(aminmax) X(any) X(arange) X(argmax) X(argmin) X(as_strided) X(bits) X(clamp) \
   X(count_nonzero) X(cummax) X(cummin) X(cumprod) X(cumsum) X(diagonal) X(div_mode) X(expand) X(eye) \
-  X(float_test) X(full) X(gelu) X(glu) X(isclose) X(linspace) X(log_softmax) X(logcumsumexp) X(logit) \
-  X(logspace) X(logsumexp) X(max_dim) X(mean) X(min_dim) X(nan_to_num) X(nanmean) X(nansum) X(narrow) \
-  X(new_full) X(norm) X(number) X(ones) X(permute) X(polygamma) X(prelu) X(prod) X(reshape) X(rounding) \
-  X(safe_softmax) X(same) X(select) X(slice) X(softmax) X(sum) X(sum_to_size) X(tensor_list_data) \
-  X(triangle_indices) X(tril) X(triu) X(unfold_view) X(var) X(zeros)
+  X(float_test) X(floordiv) X(fmod) X(full) X(gelu) X(glu) X(isclose) X(linspace) X(log_softmax) \
+  X(logcumsumexp) X(logit) X(logspace) X(logsumexp) X(max_dim) X(mean) X(min_dim) X(nan_to_num) X(nanmean) \
+  X(nansum) X(narrow) X(new_full) X(norm) X(number) X(ones) X(permute) X(polygamma) X(prelu) X(prod) \
+  X(remainder) X(reshape) X(rounding) X(safe_softmax) X(same) X(select) X(slice) X(softmax) X(sum) \
+  X(sum_to_size) X(tensor_list_data) X(triangle_indices) X(tril) X(triu) X(unfold_view) X(var) X(zeros)
 
 #define X(name) int fst_infer_##name(struct fst_infer *in);
 FST_BASIC_INFERS(X)

@@ -150,11 +150,22 @@ static bool arg_bits(session *s, const fst_kernel_arg *arg, fst_dtype dtype, uin
   return true;
 }
 
+// Did the kernel's run-time checks find nothing to raise?
+static bool checks_passed(session *s, const fst_lowered *lowered, void **data) {
+  for (size_t i = 0; i < lowered->buffers.len; i++)
+    if (lowered->buffers.data[i].check_text && *(const int64_t *)data[i]) return fail(s, "raises", lowered->buffers.data[i].check_text);
+  return true;
+}
+
 static bool kernel_run(session *s, fst_lowered *lowered) {
   size_t buffers = lowered->buffers.len, params = lowered->params.len;
   void **data = FST_NEW_ARRAY(&s->scratch, void *, buffers + 1);
   uint64_t *bits = FST_NEW_ARRAY(&s->scratch, uint64_t, params + 1);
   for (size_t i = 0; i < buffers; i++) {
+    if (lowered->buffers.data[i].check_text) {
+      data[i] = FST_NEW_ARRAY(&s->scratch, int64_t, 3);
+      continue;
+    }
     data[i] = cell_of(s, lowered->buffers.data[i].value)->data;
     if (!data[i]) return fail(s, "kernel", "an operand has no memory");
   }
@@ -162,7 +173,7 @@ static bool kernel_run(session *s, fst_lowered *lowered) {
     if (!arg_bits(s, &lowered->params.data[i], lowered->kernel->params.data[i], &bits[i])) return false;
   fst_status status = fst_kernel_verify(lowered->kernel);
   if (!status) status = fst_kernel_run(lowered->kernel, &(fst_kargs){.buffers = data, .params = bits});
-  if (!status) return true;
+  if (!status) return checks_passed(s, lowered, data);
   fail(s, "kernel", status->message);
   fst_error_free(status);
   return false;
