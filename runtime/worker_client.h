@@ -1,0 +1,22 @@
+// One compiler worker process, started when first needed and again after it ended. Not thread-safe: its
+// owner holds a lock around each request.
+#ifndef FST_RUNTIME_WORKER_CLIENT_H
+#define FST_RUNTIME_WORKER_CLIENT_H
+
+#include <sys/types.h>
+
+#include "base/worker_protocol.h"
+
+typedef struct fst_worker {
+  char *path;     // of the executable; owned; NULL: beside the library
+  pid_t pid;      // 0: none runs
+  int socket;
+} fst_worker;
+
+void fst_worker_init(fst_worker *worker);
+void fst_worker_deinit(fst_worker *worker);  // ends the process
+// Sends a request and waits for its reply. A reply that carries an error becomes the status. A worker that
+// had gone idle and away is replaced without a word; one that dies over this request is an error that says how.
+fst_status fst_worker_request(fst_worker *worker, fst_request_kind kind, const fst_field *fields, size_t count, int timeout_ms, fst_message *out_reply);
+
+#endif
