@@ -286,6 +286,12 @@ static term meta_item(composer *c, const term *args) {
   return i >= 0 && i < (int64_t)list.count ? list.items[i] : (term){0};
 }
 
+// An int that only the call can tell, as a size of its own name.
+static term meta_fresh(composer *c, const term *t) {
+  if (t->kind == TERM_VALUE && term_known(c, t).kind == TERM_UNKNOWN) fst_value_get(c->graph, t->value)->sym = fst_infer_fresh(c->in);
+  return *t;
+}
+
 static double number_of(composer *c, const term *t) {
   int64_t i;
   if (t->kind == TERM_FLOAT) return t->f;
@@ -301,6 +307,7 @@ static term meta_function(composer *c, const char *name, size_t len, const term 
   if (IS("size")) return meta_size(c, args);
   if (IS("range")) return meta_range(c, args);
   if (IS("item")) return meta_item(c, args);
+  if (IS("fresh")) return meta_fresh(c, &args[0]);
   if (IS("len")) {
     term list = list_known(c, &args[0]);
     return list.kind == TERM_LIST ? term_of_int(fst_dim_const(c->in->dims, list.count)) : (term){0};

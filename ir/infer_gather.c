@@ -235,10 +235,12 @@ int fst_infer_index_write(fst_infer *in) {  // index_add, index_copy, index_fill
 }
 
 // ---- sizes that depend on data ----
-int fst_infer_nonzero(fst_infer *in) {
+int fst_infer_nonzero_static(fst_infer *in) {
   const fst_type_data *x = fst_infer_tensor(in, 0);
+  fst_dim size = fst_args_dim(in, "size", FST_DIM_UNKNOWN);
   if (!x) return FST_INFER_UNKNOWN;
-  fst_infer_set_tensor(in, 0, FST_I64, 2, (fst_dim[]){fst_infer_fresh(in), fst_dim_const(in->dims, x->rank)});
+  if (!fst_dim_is_known(size)) return fst_infer_give_up(in, "the number of rows is not known");
+  fst_infer_set_tensor(in, 0, FST_I64, 2, (fst_dim[]){size, fst_dim_const(in->dims, x->rank)});
   return FST_INFER_OK;
 }
 

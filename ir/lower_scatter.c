@@ -201,3 +201,48 @@ void fst_lower_index_put(fst_lower *lo) {
   for (int i = 0; i < values->rank; i++) at[i] = values->dims[i] == 1 ? kx_int(lo, 0) : s.vars[spec.out_rank - values->rank + i];
   scatter(lo, &s, target, fst_lower_load(lo, 2, at), accumulate ? FST_COMBINE_ADD : FST_COMBINE_SET);
 }
+
+// ---- coordinates of the elements that are not 0, row by row ----
+// One walk over all elements with two carries: how many were found, and where the last one was. Every step writes
+// the last one's coordinates to its row, so the steps in between change nothing; they are kept off an empty result.
+static fst_kx is_nonzero(fst_lower *lo, fst_kx linear) {
+  const fst_type_data *x = fst_lower_type(lo, 0);
+  fst_kx index[FST_MAX_RANK];
+  for (int d = x->rank; d-- > 0;) {
+    fst_kx size = fst_lower_size(lo, 0, (uint32_t)d);
+    index[d] = d ? kx_rem(lo, linear, size) : linear;
+    linear = kx_div(lo, linear, size);
+  }
+  return kx_ne(lo, fst_lower_load(lo, 0, index), kx_zero(lo, x->dtype));
+}
+
+static void result_is_filled(fst_lower *lo, const fst_type_data *out, fst_kx fill) {
+  space s = space_of(lo, out->rank, out->dims);
+  fst_kstore store = {fst_lower_result_buffer(lo, 0), fill, s.count, s.vars};
+  fst_kernel_map(lo->kernel, s.vars, s.extents, s.count, &store, 1);
+}
+
+void fst_lower_nonzero_static(fst_lower *lo) {
+  const fst_type_data *x = fst_lower_type(lo, 0), *out = fst_lower_result_type(lo, 0);
+  fst_kx zero = kx_int(lo, 0), one = kx_int(lo, 1), at = kx_var(lo), found = kx_var(lo), last = kx_var(lo);
+  fst_kx rows = fst_lower_dim(lo, out->dims[0]), fill = fst_lower_scalar(lo, 2, FST_I64), count = one;
+  result_is_filled(lo, out, fill);
+  for (int d = 0; d < x->rank; d++) count = kx_mul(lo, count, fst_lower_size(lo, 0, (uint32_t)d));
+  fst_kx take = kx_select(lo, kx_lt(lo, found, rows), is_nonzero(lo, at), fst_kx_bool(lo->kernel, false));
+  fst_kx next[2] = {kx_select(lo, take, kx_add(lo, found, one), found), kx_select(lo, take, at, last)};
+  fst_kx row = kx_max(lo, kx_sub(lo, found, one), zero), none_yet = kx_eq(lo, found, zero), rest = last;
+  fst_kstmt *stmt = fst_kernel_add_stmt(lo->kernel, FST_KSTMT_SCAN, 1, (uint32_t)x->rank, 2);
+  stmt->vars[0] = var_number(lo, at);
+  stmt->extents[0] = kx_select(lo, kx_eq(lo, rows, zero), zero, count);
+  for (int i = 0; i < 2; i++) {
+    stmt->carries[i] = var_number(lo, i ? last : found);
+    stmt->carry_init[i] = zero;
+    stmt->carry_next[i] = next[i];
+  }
+  for (int d = x->rank; d-- > 0;) {
+    fst_kx size = fst_lower_size(lo, 0, (uint32_t)d), coordinate = d ? kx_rem(lo, rest, size) : rest;
+    fst_kx indices[2] = {row, kx_int(lo, d)};
+    stmt->stores[d] = (fst_kstore){fst_lower_result_buffer(lo, 0), kx_select(lo, none_yet, fill, coordinate), 2, fst_arena_memdup(&lo->kernel->arena, indices, sizeof indices)};
+    rest = kx_div(lo, rest, size);
+  }
+}
