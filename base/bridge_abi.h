@@ -31,6 +31,9 @@ typedef struct fst_bridge_host {
   // Makes the list hold exactly these items (write-back of a list that the op changed); nonzero: memory is out.
   int32_t (*list_assign)(fst_list_obj *list, int64_t count, const fst_val *items);
   fst_opaque_obj *(*opaque_make)(void *handle, void (*drop)(void *handle));
+  // Makes the dict hold exactly these keys and values, in this order (write-back); nonzero: memory is out.
+  // NULL: ops that remove keys are refused.
+  int32_t (*dict_assign)(fst_dict_obj *dict, int64_t count, const fst_val *keys, const fst_val *vals);
 } fst_bridge_host;
 
 // Runs one op by its full schema text on `count` arguments in schema order. On success returns 0 and fills

@@ -20,6 +20,9 @@
 
 #define FST_BRIDGE_EXPORT extern "C" __attribute__((visibility("default")))
 
+namespace at {
+class Tensor;
+}
 namespace torch::jit {
 struct Module;
 }
@@ -53,7 +56,8 @@ struct import_result {
 import_result module_write(torch::jit::Module &module, const archive_bytes &archive, const std::string &source);
 
 // ---- values between us and libtorch ----
-// One call's worth of conversions: what is the same object on one side is the same on the other.
+// One call's worth of conversions: what is the same object on one side is the same on the other. Tensors are
+// not copied: each side's storage holds a reference on the other's.
 class converter {
  public:
   explicit converter(const fst_bridge_host *host) : host_(host) {}
@@ -61,38 +65,45 @@ class converter {
   converter(const converter &) = delete;
   converter &operator=(const converter &) = delete;
 
+  // `type` is what the schema or the method asks for; NULL where nothing is known.
   c10::IValue to_torch(const fst_val &val, const c10::TypePtr &type);
   fst_val from_torch(const c10::IValue &value);  // with a reference for the caller
-  // Copies back what libtorch changed: items of lists and dicts, sizes and strides of tensors.
-  void write_back();
+  void drop(const fst_val *vals, int64_t count);  // references that from_torch gave
+  // After the call: sizes and strides of tensors that changed in place, and items of lists and dicts if
+  // `containers` (the op may have written some).
+  void write_back(bool containers);
 
  private:
-  c10::IValue list_to_torch(fst_list_obj *list, const c10::TypePtr &type);
-  c10::IValue dict_to_torch(fst_dict_obj *dict, const c10::TypePtr &type);
-  c10::IValue tuple_to_torch(fst_tuple_obj *tuple, const c10::TypePtr &type);
-  at::Tensor tensor_to_torch(fst_tensor_obj *tensor);
-  c10::Storage storage_to_torch(fst_storage_obj *storage, c10::Device device);
-  c10::IValue obj_to_torch(const fst_val &val, const c10::TypePtr &type);
-  fst_val tensor_from_torch(const at::Tensor &tensor);
-  fst_val sequence_from_torch(const c10::IValue &value);
-  fst_val dict_from_torch(const c10::IValue &value);
-  fst_val opaque_from_torch(const c10::IValue &value);
-  fst_val known(const void *key) const;
-  void remember(const void *key, fst_obj *obj, const c10::IValue &value);
-  void write_back_tensor(fst_tensor_obj *obj, const at::Tensor &tensor);
-  void write_back_list(fst_list_obj *obj, const c10::IValue &value);
-  void write_back_dict(fst_dict_obj *obj, const c10::IValue &value);
-  fst_val keep(fst_obj *obj);  // checks for memory
-
-  const fst_bridge_host *host_;
-  struct pair {
+  struct argument {
     fst_obj *obj;         // held
     c10::IValue value;
   };
-  std::vector<pair> arguments_;                          // in the order they were met
-  std::unordered_map<const void *, size_t> by_obj_, by_value_;  // -> arguments_
-  std::unordered_map<const fst_storage_obj *, c10::Storage> storages_;
-  std::unordered_map<const void *, fst_obj *> results_;  // containers made by from_torch; held
+
+  c10::IValue obj_to_torch(fst_obj *obj, const c10::TypePtr &type);
+  c10::IValue list_to_torch(const fst_list_obj *list, const c10::TypePtr &type);
+  c10::IValue dict_to_torch(const fst_dict_obj *dict, const c10::TypePtr &type);
+  c10::IValue tuple_to_torch(const fst_tuple_obj *tuple, const c10::TypePtr &type);
+  at::Tensor tensor_to_torch(const fst_tensor_obj *tensor);
+  c10::Storage storage_to_torch(fst_storage_obj *storage, c10::Device device);
+  fst_val obj_from_torch(const c10::IValue &value);
+  fst_val tensor_from_torch(const at::Tensor &tensor);
+  fst_storage_obj *storage_from_torch(const c10::Storage &storage);
+  fst_val list_from_torch(const c10::IValue &value);
+  fst_val tuple_from_torch(const c10::IValue &value);
+  fst_val dict_from_torch(const c10::IValue &value);
+  fst_val opaque_from_torch(const c10::IValue &value);
+  void write_back_tensor(fst_tensor_obj *obj, const at::Tensor &tensor);
+  void write_back_list(fst_list_obj *obj, const c10::IValue &value);
+  void write_back_dict(fst_dict_obj *obj, const c10::IValue &value);
+
+  const fst_bridge_host *host_;
+  std::vector<argument> arguments_;                        // in the order they were met
+  std::unordered_map<const void *, size_t> by_obj_;        // -> arguments_
+  std::unordered_map<const void *, fst_obj *> by_value_;   // libtorch's object -> ours
+  std::vector<c10::IValue> results_;                       // keeps the keys of by_value_ from being reused
+  std::vector<fst_obj *> held_;
+  std::unordered_map<fst_storage_obj *, c10::Storage> storages_;
+  std::unordered_map<const void *, fst_storage_obj *> storage_objs_;
 };
 
 }  // namespace fst

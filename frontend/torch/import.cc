@@ -51,6 +51,16 @@ static std::string raised_text(const torch::jit::JITException &e) {
   return name + ": " + text;
 }
 
+// What the interpreter makes of an exception that is not the model's own: a traceback that ends in
+// "RuntimeError: text".
+static bool is_interpreter_text(const std::string &what, std::string *out_text) {
+  static const std::string start = "The following operation failed in the TorchScript interpreter", mark = "RuntimeError: ";
+  if (what.rfind(start, 0) != 0) return false;
+  size_t at = what.find("\n" + mark);
+  *out_text = mark + first_lines(at == std::string::npos ? what : what.substr(at + 1 + mark.size()));
+  return true;
+}
+
 static int32_t report(char **out_error, int32_t code, const std::string &what, const std::string &message) {
   std::string text = what.empty() ? message : what + ": " + message;
   if (out_error) *out_error = strdup(text.c_str());
@@ -70,6 +80,8 @@ int32_t guarded(const std::string &what, char **out_error, const std::function<v
   } catch (const c10::Error &e) {
     return report(out_error, FST_ERR_UNSUPPORTED, what, first_lines(e.what_without_backtrace()));
   } catch (const std::exception &e) {
+    std::string text;
+    if (is_interpreter_text(e.what(), &text)) return report(out_error, FST_ERR_MODEL, "", text);
     return report(out_error, FST_ERR_UNSUPPORTED, what, first_lines(e.what()));
   } catch (...) {
     return report(out_error, FST_ERR_UNSUPPORTED, what, "an exception of unknown type");

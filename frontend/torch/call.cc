@@ -1,0 +1,80 @@
+// One op through libtorch. Going through the JIT's own operator registry reaches ops that the dispatcher does
+// not know as well as every namespace that it does.
+#include <ATen/core/function_schema.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/jit/runtime/operator.h>
+#include <torch/headeronly/version.h>
+
+#include "base/bridge_open.h"
+#include "base/status.h"
+#include "frontend/torch/bridge_internal.h"
+
+static_assert(TORCH_VERSION_MAJOR == FST_TORCH_MAJOR && TORCH_VERSION_MINOR == FST_TORCH_MINOR, "the bridge is written for another libtorch");
+
+namespace fst {
+namespace {
+
+using torch::jit::Operator;
+
+// "ns::name.overload(...) -> ..." or just the name.
+std::shared_ptr<Operator> operator_find(const std::string &schema) {
+  std::string full = schema.substr(0, schema.find('('));
+  size_t dot = full.rfind('.');
+  size_t colons = full.find("::");
+  bool has_overload = dot != std::string::npos && colons != std::string::npos && dot > colons;
+  std::string name = has_overload ? full.substr(0, dot) : full;
+  std::string overload = has_overload ? full.substr(dot + 1) : "";
+  if (colons == std::string::npos) throw failure{FST_ERR_INVALID, "an op's name has a namespace"};
+  for (const auto &op : torch::jit::getAllOperatorsFor(c10::Symbol::fromQualString(name)))
+    if (op->schema().overload_name() == overload) return op;
+  throw failure{FST_ERR_UNSUPPORTED, "this libtorch has no such op; a library of custom ops may be missing"};
+}
+
+bool writes_arguments(const c10::FunctionSchema &schema) {
+  if (schema.is_vararg()) return true;
+  for (const auto &arg : schema.arguments())
+    if (arg.alias_info() && arg.alias_info()->isWrite()) return true;
+  return false;
+}
+
+void push_arguments(converter &convert, const c10::FunctionSchema &schema, int64_t count, const fst_val *args, torch::jit::Stack &stack) {
+  const auto &wanted = schema.arguments();
+  size_t given = static_cast<size_t>(count);
+  if (given > wanted.size() && !schema.is_vararg()) throw failure{FST_ERR_INVALID, "more arguments than its schema has"};
+  for (size_t i = 0; i < given; i++) stack.push_back(convert.to_torch(args[i], i < wanted.size() ? wanted[i].type() : c10::TypePtr()));
+  for (size_t i = given; i < wanted.size(); i++) {
+    if (!wanted[i].default_value()) throw failure{FST_ERR_INVALID, "the argument '" + wanted[i].name() + "' is missing"};
+    stack.push_back(*wanted[i].default_value());
+  }
+  if (schema.is_vararg()) stack.emplace_back(count);  // such ops find their count on top
+}
+
+void call_op(const fst_bridge_host *host, const char *text, int64_t count, const fst_val *args, int64_t results, fst_val *out) {
+  if (host->version != FST_BRIDGE_VERSION || host->abi_version != FST_ABI_VERSION) throw failure{FST_ERR_INTERNAL, "runtime and bridge are of different versions"};
+  auto op = operator_find(text);
+  if (!op->hasOperation()) throw failure{FST_ERR_UNSUPPORTED, "libtorch runs this op only inside a graph"};
+  const c10::FunctionSchema &schema = op->schema();
+  at::AutoGradMode no_grad(false);
+  converter convert(host);
+  torch::jit::Stack stack;
+  push_arguments(convert, schema, count, args, stack);
+  op->getOperation()(stack);
+  if (stack.size() < static_cast<size_t>(results)) throw failure{FST_ERR_INTERNAL, "fewer results than expected"};
+  convert.write_back(writes_arguments(schema));
+  size_t first = stack.size() - static_cast<size_t>(results);
+  int64_t done = 0;
+  try {
+    for (; done < results; done++) out[done] = convert.from_torch(stack[first + static_cast<size_t>(done)]);
+  } catch (...) {
+    convert.drop(out, done);
+    throw;
+  }
+}
+
+}  // namespace
+}  // namespace fst
+
+FST_BRIDGE_EXPORT int32_t fst_torch_call(const fst_bridge_host *host, const char *schema, int64_t count, const fst_val *args, int64_t results, fst_val *out, char **out_error) {
+  std::string text(schema);
+  return fst::guarded(text.substr(0, text.find('(')), out_error, [&] { fst::call_op(host, schema, count, args, results, out); });
+}
