@@ -142,6 +142,7 @@ fst_status fst_module_verify(const fst_module *module);
 // ---- text (docs/ir.md) ----
 void fst_graph_print(const fst_graph *graph, fst_text *out);
 void fst_module_print(const fst_module *module, fst_text *out);
+void fst_const_print(const fst_module *module, fst_const c, fst_text *out);
 fst_status fst_module_parse(const char *text, size_t len, const char *file_name, fst_module **out_module);
 bool fst_stage_from_name(const char *name, fst_stage *out);
 const char *fst_stage_name(fst_stage stage);
