@@ -273,8 +273,9 @@ static term meta_range(composer *c, const term *args) {
   term a = term_known(c, &args[0]), b = term_known(c, &args[1]), items[COMPOSE_ITEMS + 1] = {{0}};
   int64_t low, high;
   if (a.kind != TERM_INT || b.kind != TERM_INT || !fst_dim_is_const(c->in->dims, a.i, &low) || !fst_dim_is_const(c->in->dims, b.i, &high)) return (term){0};
+  if (high - low > COMPOSE_ITEMS) return (term){0};
   uint32_t count = 0;
-  for (int64_t i = low; i < high && count < COMPOSE_ITEMS; i++) items[count++] = term_of_int(fst_dim_const(c->in->dims, i));
+  for (int64_t i = low; i < high; i++) items[count++] = term_of_int(fst_dim_const(c->in->dims, i));
   return term_list(c, items, count);
 }
 

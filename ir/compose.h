@@ -9,7 +9,7 @@
 //   EXPR       CALL, [EXPR, ...], literals, dtype names (f32, b8), and arithmetic (+ - * / //) over
 //              rank(%x) len(%list) size(%x, D) dtype(%x) sqrt(E) int(E) and arguments with known values
 //   CALL       aten::op.overload(EXPR, ...), trailing arguments that are left out have their schema default
-//   other      item(%list, I), range(A, B) (a list of ints), lists joined by +,
+//   other      item(%list, I), range(A, B) (a list of at most 64 ints), lists joined by +,
 //              fresh(%n) (an int >= 0 that only the call can tell, usable as a size)
 //   COND       none(%x) known(%x) floating(%x) EXPR == EXPR (also != < <= > >=), not, and, or, ( )
 //

@@ -227,6 +227,7 @@ void fst_lower_nonzero_static(fst_lower *lo) {
   fst_kx zero = kx_int(lo, 0), one = kx_int(lo, 1), at = kx_var(lo), found = kx_var(lo), last = kx_var(lo);
   fst_kx rows = fst_lower_dim(lo, out->dims[0]), fill = fst_lower_scalar(lo, 2, FST_I64), count = one;
   result_is_filled(lo, out, fill);
+  if (x->rank == 0) return;  // rows without columns
   for (int d = 0; d < x->rank; d++) count = kx_mul(lo, count, fst_lower_size(lo, 0, (uint32_t)d));
   fst_kx take = kx_select(lo, kx_lt(lo, found, rows), is_nonzero(lo, at), fst_kx_bool(lo->kernel, false));
   fst_kx next[2] = {kx_select(lo, take, kx_add(lo, found, one), found), kx_select(lo, take, at, last)};
