@@ -127,6 +127,55 @@ void fst_lower_resize(fst_lower *lo) {
   lower_finish(lo, t[0].weight[0].id ? rounded(lo, value, fst_lower_type(lo, 0)->dtype) : value);
 }
 
+// ---- antialiased: a filter as wide as the input step, over the window it reaches ----
+typedef struct aa_dim {
+  fst_kx var, extent;       // of the window
+  fst_kx place, inside;     // input place, and whether it belongs to the window
+  fst_kx weight, total;
+} aa_dim;
+
+static fst_kx aa_filter(fst_lower *lo, fst_kx x, bool is_cubic) {
+  fst_kx zero = num(lo, 0.0), one = num(lo, 1.0);
+  x = fst_kx_prim1(lo->kernel, FST_PRIM_ABS, x);
+  if (!is_cubic) return kx_max(lo, kx_sub(lo, one, x), zero);
+  fst_kx near = kx_add(lo, kx_mul(lo, kx_mul(lo, kx_sub(lo, kx_mul(lo, num(lo, 1.5), x), num(lo, 2.5)), x), x), one);  // a = -0.5
+  fst_kx far = kx_mul(lo, num(lo, -0.5), kx_sub(lo, kx_mul(lo, kx_add(lo, kx_mul(lo, kx_sub(lo, x, num(lo, 5.0)), x), num(lo, 8.0)), x), num(lo, 4.0)));
+  return kx_select(lo, kx_lt(lo, x, one), near, kx_select(lo, kx_lt(lo, x, num(lo, 2.0)), far, zero));
+}
+
+static aa_dim aa_window(fst_lower *lo, const fst_resize *r, int i) {
+  fst_kx size = fst_lower_size(lo, 0, (uint32_t)(2 + i)), half = num(lo, 0.5), one = num(lo, 1.0), zero = kx_int(lo, 0);
+  fst_resize linear = *r;
+  linear.mode = FST_RESIZE_LINEAR;  // the step honours align_corners
+  fst_kx step = step_of(lo, &linear, i, size, fst_lower_dim(lo, r->out[i])), wide = kx_max(lo, step, one);
+  fst_kx support = kx_mul(lo, num(lo, r->mode == FST_RESIZE_CUBIC ? 2.0 : 1.0), wide);
+  fst_kx center = kx_mul(lo, step, kx_add(lo, real(lo, lo->index[2 + i]), half));
+  fst_kx first = kx_max(lo, kx_convert(lo, kx_add(lo, kx_sub(lo, center, support), half), FST_I64), zero);
+  fst_kx end = kx_min(lo, kx_convert(lo, kx_add(lo, kx_add(lo, center, support), half), FST_I64), size);
+  aa_dim d = {.var = kx_var(lo)};
+  fst_kx reach = kx_convert(lo, fst_kx_prim1(lo->kernel, FST_PRIM_CEIL, support), FST_I64);
+  d.extent = kx_add(lo, kx_mul(lo, reach, kx_int(lo, 2)), kx_int(lo, 1));
+  d.place = kx_add(lo, first, d.var);
+  d.inside = kx_lt(lo, d.place, end);
+  fst_kx offset = kx_add(lo, kx_sub(lo, real(lo, d.place), center), half);
+  d.weight = kx_select(lo, d.inside, aa_filter(lo, kx_div(lo, offset, wide), r->mode == FST_RESIZE_CUBIC), num(lo, 0.0));
+  d.total = kx_sum(lo, &d.var, &d.extent, 1, d.weight);
+  return d;
+}
+
+// The bytes of images go through PyTorch's fixed-point form, which rounds differently: left to the fallback.
+void fst_lower_resize_aa(fst_lower *lo) {
+  fst_infer in = fst_infer_reader(lo);
+  fst_resize r;
+  if (!fst_resize_read(&in, &r) || !fst_dtype_is_float(fst_lower_type(lo, 0)->dtype)) return;
+  aa_dim y = aa_window(lo, &r, 0), x = aa_window(lo, &r, 1);
+  fst_kx element = kx_convert(lo, fst_lower_load(lo, 0, (fst_kx[]){lo->index[0], lo->index[1], y.place, x.place}), weight_dtype(lo));
+  fst_kx weighted = kx_mul(lo, kx_mul(lo, element, x.weight), y.weight);
+  fst_kx body = kx_select(lo, kx_and(lo, y.inside, x.inside), weighted, num(lo, 0.0));
+  fst_kx sum = kx_sum(lo, (fst_kx[]){y.var, x.var}, (fst_kx[]){y.extent, x.extent}, 2, body);
+  lower_finish(lo, kx_div(lo, sum, kx_mul(lo, y.total, x.total)));
+}
+
 // ---- grid sampling: positions from a grid in [-1, 1], x first ----
 enum { GRID_BILINEAR, GRID_NEAREST, GRID_BICUBIC };
 enum { GRID_ZEROS, GRID_BORDER, GRID_REFLECTION };

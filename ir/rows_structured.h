@@ -21,8 +21,8 @@ struct fst_lower;
   X(diagonal_scatter) X(pixel_shuffle) X(pixel_unshuffle) X(channel_shuffle) X(index_select) X(gather)           \
   X(take) X(embedding) X(one_hot) X(index) X(searchsorted) X(layer_norm) X(rms_norm) X(group_norm)               \
   X(batch_norm) X(instance_norm) X(max_pool) X(avg_pool) X(adaptive_avg_pool) X(adaptive_max_pool) X(im2col)     \
-  X(col2im) X(resize) X(grid_sample) X(scatter) X(scatter_add) X(scatter_reduce) X(index_add) X(index_copy)      \
-  X(index_fill) X(index_put) X(nonzero_static) X(sort)
+  X(col2im) X(resize) X(resize_aa) X(grid_sample) X(scatter) X(scatter_add) X(scatter_reduce) X(index_add)       \
+  X(index_copy) X(index_fill) X(index_put) X(nonzero_static) X(sort)
 
 int fst_infer_inplace(struct fst_infer *in);  // the basic families' in-place form: the result is self
 #define X(name) int fst_infer_##name(struct fst_infer *in);
