@@ -39,12 +39,24 @@ static fst_kx reciprocal_root(fst_lower *lo, fst_kx variance, double eps) {
   return kx_div(lo, kx_number(lo, dtype, 1.0), root);
 }
 
+// The same elements under variables of their own: a reduction inside another one binds its own.
+static norm_span span_again(fst_lower *lo, const norm_span *span, int rank) {
+  norm_span again = *span;
+  uint32_t old[NORM_VARS];
+  for (uint32_t i = 0; i < span->count; i++) {
+    old[i] = fst_kx_get(lo->kernel, span->vars[i])->index;
+    again.vars[i] = kx_var(lo);
+  }
+  for (int d = 0; d < rank; d++) again.index[d] = fst_kx_substitute(lo->kernel, span->index[d], old, again.vars, span->count);
+  return again;
+}
+
 static norm_stats span_stats(fst_lower *lo, const norm_span *span, double eps) {
   norm_stats stats;
-  fst_kx x = kx_load_wide(lo, 0, span->index);
-  stats.mean = span_mean(lo, span, x);
-  fst_kx difference = kx_sub(lo, x, stats.mean);
-  stats.rstd = reciprocal_root(lo, span_mean(lo, span, kx_mul(lo, difference, difference)), eps);
+  norm_span again = span_again(lo, span, fst_lower_type(lo, 0)->rank);
+  stats.mean = span_mean(lo, span, kx_load_wide(lo, 0, span->index));
+  fst_kx difference = kx_sub(lo, kx_load_wide(lo, 0, again.index), stats.mean);
+  stats.rstd = reciprocal_root(lo, span_mean(lo, &again, kx_mul(lo, difference, difference)), eps);
   return stats;
 }
 

@@ -159,7 +159,8 @@ static aa_dim aa_window(fst_lower *lo, const fst_resize *r, int i) {
   d.inside = kx_lt(lo, d.place, end);
   fst_kx offset = kx_add(lo, kx_sub(lo, real(lo, d.place), center), half);
   d.weight = kx_select(lo, d.inside, aa_filter(lo, kx_div(lo, offset, wide), r->mode == FST_RESIZE_CUBIC), num(lo, 0.0));
-  d.total = kx_sum(lo, &d.var, &d.extent, 1, d.weight);
+  fst_kx other = kx_var(lo);
+  d.total = kx_sum(lo, &other, &d.extent, 1, fst_kx_substitute(lo->kernel, d.weight, &(uint32_t){fst_kx_get(lo->kernel, d.var)->index}, &other, 1));
   return d;
 }
 
