@@ -308,15 +308,19 @@ static bool node_unpack(session *s, fst_node_id node) {
   return true;
 }
 
-// A composed op: its parts go before it and run in turn; the node's results are theirs.
-static bool node_composed(session *s, fst_node_id node) {
+// A composed op: its parts go before it and run in turn; the node's results are theirs. A row that has a lowering as
+// well composes some forms only: false with *out_stays then.
+static bool node_composed(session *s, fst_node_id node, bool *out_stays) {
   const fst_node *n = fst_node_get(s->graph, node);
   fst_value_id *results = FST_NEW_ARRAY(&s->scratch, fst_value_id, n->result_count + 1);
   fst_infer in = {.graph = s->graph, .node = node, .dims = s->graph->dims, .types = s->module->types, .arena = &s->scratch};
   fst_node_id before = n->prev;
+  *out_stays = false;
   int built = fst_compose_build(&in, results);
   fst_vec_free(&in.guards);
   if (built == FST_INFER_RAISES) return fail(s, "raises", in.message);
+  *out_stays = built != FST_INFER_OK && fst_op_has_lowering(n->op);
+  if (*out_stays) return false;
   if (built != FST_INFER_OK) return unsupported(s, fst_op_name(n->op), in.message);
   fst_node_id part = before.id ? fst_node_get(s->graph, before)->next : fst_block_get(s->graph, n->block)->first;
   while (part.id != node.id) {
@@ -352,7 +356,10 @@ static bool node_with_infer(session *s, fst_node_id node, const fst_op_info *inf
   const fst_node *n = fst_node_get(s->graph, node);
   if (info->inplace_of) return node_inplace(s, node);
   if (n->result_count == 1 && fst_value_type_data(s->graph, n->results[0])->kind == FST_TY_LIST) return node_expand(s, node);
-  if (info->compose && !fst_op_has_lowering(n->op)) return node_composed(s, node);
+  if (info->compose) {
+    bool stays, done = node_composed(s, node, &stays);
+    if (done || !stays) return done;
+  }
   if (info->cls == FST_CLASS_QUERY) return node_read(s, node);
   if (fst_infer_is_view(s->graph, node)) return node_view(s, node);
   return node_compute(s, node);
