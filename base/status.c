@@ -15,10 +15,12 @@ static char *text_formatv(const char *fmt, va_list args) {
   return text;
 }
 
-// Reporting that memory is out needs memory: these two stand in when there is none. They are never
-// written to and never freed.
+// Reporting that memory is out needs memory: this stands in when there is none. It is never written to and
+// never freed. Each of our libraries has its own copy, and statuses pass between them, so it is known by
+// its line, which no real one has.
 static char out_of_memory_text[] = "out of memory";
-static fst_error out_of_memory = {FST_ERR_RESOURCE, out_of_memory_text, __FILE__, __LINE__};
+static fst_error out_of_memory = {FST_ERR_RESOURCE, out_of_memory_text, __FILE__, 0};
+static int is_static(const fst_error *error) { return error->line == 0; }
 
 fst_status fst_error_makev(const char *file, int line, fst_code code, const char *fmt, va_list args) {
   fst_error *error = malloc(sizeof *error);
@@ -41,7 +43,7 @@ fst_status fst_error_make(const char *file, int line, fst_code code, const char 
 }
 
 fst_status fst_error_prefix(fst_status status, const char *fmt, ...) {
-  if (!status || status == &out_of_memory) return status;
+  if (!status || is_static(status)) return status;
   va_list args;
   va_start(args, fmt);
   char *prefix = text_formatv(fmt, args);
@@ -61,7 +63,7 @@ fst_status fst_error_prefix(fst_status status, const char *fmt, ...) {
 }
 
 void fst_error_free(fst_status status) {
-  if (!status || status == &out_of_memory) return;
+  if (!status || is_static(status)) return;
   free(status->message);
   free(status);
 }
