@@ -97,6 +97,8 @@ void fst_lower_nanmean(fst_lower *lo) {
   if (!reducer_init(lo, &r, result_dtype(lo))) return;
   fst_kx x = reducer_load(lo, &r), zero = kx_zero(lo, r.wide), one = kx_number(lo, r.wide, 1.0);
   fst_kx sum = reducer_reduce(lo, &r, FST_REDUCE_SUM, kx_select(lo, kx_eq(lo, x, x), x, zero));
+  reducer_vars(lo, &r);
+  x = reducer_load(lo, &r);
   fst_kx count = reducer_reduce(lo, &r, FST_REDUCE_SUM, kx_select(lo, kx_eq(lo, x, x), one, zero));
   lower_finish(lo, kx_prim(lo, FST_PRIM_DIV, sum, count));
 }
