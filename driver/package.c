@@ -1,0 +1,230 @@
+#define _GNU_SOURCE
+#include "driver/package.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cjson/cJSON.h>
+#include <zip.h>
+
+#include "base/file.h"
+#include "base/text.h"
+
+#define CONFIG_ERROR "Error loading neuropod config! Please check your config file. "
+#define COMPILED "0/compiled/"
+
+static bool is_kept(const char *name) {
+  size_t len = strlen(name);
+  return len && name[len - 1] != '/' && strncmp(name, COMPILED, strlen(COMPILED)) != 0;
+}
+
+static void file_add(fst_package *p, const char *name, const char *bytes, uint64_t len) {
+  fst_package_file file = {fst_arena_strdup(&p->arena, name), bytes, len};
+  fst_vec_push(&p->files, file);
+}
+
+// ---- folders ---------------------------------------------------------------------------------------
+
+static fst_status folder_read(fst_package *p, const char *root, const char *below);
+
+static fst_status folder_entry(fst_package *p, const char *root, const char *below, const char *entry) {
+  if (!strcmp(entry, ".") || !strcmp(entry, "..")) return NULL;
+  const char *name = fst_arena_printf(&p->arena, "%s%s%s", below, *below ? "/" : "", entry);
+  const char *path = fst_arena_printf(&p->arena, "%s/%s", root, name);
+  if (fst_file_is_directory(path)) return folder_read(p, root, name);
+  if (!is_kept(name)) return NULL;
+  char *bytes;
+  size_t len;
+  FST_TRY(fst_file_read(path, &bytes, &len));
+  file_add(p, name, fst_arena_memdup(&p->arena, bytes, len), len);
+  free(bytes);
+  return NULL;
+}
+
+static fst_status folder_read(fst_package *p, const char *root, const char *below) {
+  const char *path = fst_arena_printf(&p->arena, "%s/%s", root, below);
+  DIR *dir = opendir(path);
+  if (!dir) return fst_errno_status(errno, "cannot open", path);
+  fst_status status = NULL;
+  for (struct dirent *entry; !status && (entry = readdir(dir));) status = folder_entry(p, root, below, entry->d_name);
+  closedir(dir);
+  return status;
+}
+
+// ---- zip files -------------------------------------------------------------------------------------
+
+static fst_status zip_open_path(const char *path, zip_t **out) {
+  int error = 0;
+  zip_t *zip = zip_open(path, ZIP_RDONLY, &error);
+  if (zip) {
+    *out = zip;
+    return NULL;
+  }
+  zip_error_t text;
+  zip_error_init_with_code(&text, error);
+  fst_status status = FST_FAIL(error == ZIP_ER_NOENT ? FST_ERR_NOT_FOUND : FST_ERR_CORRUPT, "cannot open '%s': %s", path, zip_error_strerror(&text));
+  zip_error_fini(&text);
+  return status;
+}
+
+static fst_status zip_member_read(fst_package *p, zip_t *zip, zip_uint64_t index, const char *path) {
+  zip_stat_t info;
+  if (zip_stat_index(zip, index, 0, &info) != 0 || !(info.valid & ZIP_STAT_SIZE) || !(info.valid & ZIP_STAT_NAME))
+    return FST_FAIL(FST_ERR_CORRUPT, "%s: its directory is damaged", path);
+  if (!is_kept(info.name)) return NULL;
+  // A member that claims more than a thousandfold of what it takes is not a model.
+  if ((info.valid & ZIP_STAT_COMP_SIZE) && info.size / 1100 > info.comp_size + 64) return FST_FAIL(FST_ERR_CORRUPT, "%s: member %s claims %llu bytes", path, info.name, (unsigned long long)info.size);
+  zip_file_t *file = zip_fopen_index(zip, index, 0);
+  if (!file) return FST_FAIL(FST_ERR_CORRUPT, "%s: member %s: %s", path, info.name, zip_strerror(zip));
+  char *bytes = fst_arena_alloc(&p->arena, info.size + 1);
+  zip_int64_t got = zip_fread(file, bytes, info.size);
+  int closed = zip_fclose(file);  // this is where a wrong checksum shows
+  if (got < 0 || (zip_uint64_t)got != info.size || closed != 0) return FST_FAIL(FST_ERR_CORRUPT, "%s: member %s is damaged", path, info.name);
+  file_add(p, info.name, bytes, info.size);
+  return NULL;
+}
+
+static fst_status zip_read(fst_package *p, const char *path) {
+  zip_t *zip;
+  FST_TRY(zip_open_path(path, &zip));
+  fst_status status = NULL;
+  zip_int64_t count = zip_get_num_entries(zip, 0);
+  for (zip_int64_t i = 0; i < count && !status; i++) status = zip_member_read(p, zip, (zip_uint64_t)i, path);
+  zip_discard(zip);
+  return status;
+}
+
+// ---- config.json -----------------------------------------------------------------------------------
+
+static fst_status dim_read(fst_package *p, const cJSON *item, fst_package_dim *out) {
+  *out = (fst_package_dim){-1, NULL};
+  if (cJSON_IsNull(item)) return NULL;
+  if (cJSON_IsString(item)) {
+    out->symbol = fst_arena_strdup(&p->arena, item->valuestring);
+    return NULL;
+  }
+  if (!cJSON_IsNumber(item) || item->valuedouble < 1 || item->valuedouble > 9e15 || item->valuedouble != (double)(int64_t)item->valuedouble)
+    return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "All items in 'shape' must be either null, a string, or a positive integer.");
+  out->size = (int64_t)item->valuedouble;
+  return NULL;
+}
+
+static bool is_dtype(const char *name) {
+  static const char *const words[] = {"float32", "float64", "string", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (!strcmp(words[i], name)) return true;
+  return false;
+}
+
+static fst_status spec_read(fst_package *p, const cJSON *item, fst_package_spec *out) {
+  const cJSON *name = cJSON_GetObjectItemCaseSensitive(item, "name"), *dtype = cJSON_GetObjectItemCaseSensitive(item, "dtype"), *shape = cJSON_GetObjectItemCaseSensitive(item, "shape");
+  if (!cJSON_IsString(name)) return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "'name' must be a string.");
+  if (!cJSON_IsString(dtype)) return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "'dtype' must be a string.");
+  if (!is_dtype(dtype->valuestring)) return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "The specified data type '%s' is invalid.", dtype->valuestring);
+  if (!cJSON_IsArray(shape)) return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "'shape' must be an array. Please check your config file");
+  *out = (fst_package_spec){.name = fst_arena_strdup(&p->arena, name->valuestring), .dtype = fst_arena_strdup(&p->arena, dtype->valuestring)};
+  const cJSON *dim;
+  cJSON_ArrayForEach(dim, shape) {
+    if (out->rank == FST_SPEC_RANK_MAX) return FST_FAIL(FST_ERR_UNSUPPORTED, "the spec of '%s' has more than %d dimensions", out->name, FST_SPEC_RANK_MAX);
+    FST_TRY(dim_read(p, dim, &out->dims[out->rank++]));
+  }
+  return NULL;
+}
+
+static fst_status config_read_parsed(fst_package *p, const cJSON *config) {
+  const cJSON *name = cJSON_GetObjectItemCaseSensitive(config, "name"), *platform = cJSON_GetObjectItemCaseSensitive(config, "platform");
+  if (!cJSON_IsString(name) || !cJSON_IsString(platform)) return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "'name' and 'platform' must be strings.");
+  if (strcmp(platform->valuestring, "torchscript") != 0)
+    return FST_FAIL(FST_ERR_UNSUPPORTED, "the package '%s' is for the platform '%s'; only torchscript packages can be compiled", name->valuestring, platform->valuestring);
+  p->name = fst_arena_strdup(&p->arena, name->valuestring);
+  const cJSON *item;
+  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(config, "input_spec")) {
+    fst_package_spec spec;
+    FST_TRY(spec_read(p, item, &spec));
+    fst_vec_push(&p->inputs, spec);
+  }
+  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(config, "output_spec")) {
+    fst_package_spec spec;
+    FST_TRY(spec_read(p, item, &spec));
+    fst_vec_push(&p->outputs, spec);
+  }
+  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(config, "custom_ops")) {
+    if (!cJSON_IsString(item)) return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "'custom_ops' must be a list of strings.");
+    const char *member = fst_arena_printf(&p->arena, "0/ops/%s", item->valuestring);
+    fst_vec_push(&p->custom_ops, member);
+  }
+  return NULL;
+}
+
+static const fst_package_file *file_find(const fst_package *p, const char *name) {
+  for (size_t i = 0; i < p->files.len; i++)
+    if (!strcmp(p->files.data[i].name, name)) return &p->files.data[i];
+  return NULL;
+}
+
+static fst_status config_read(fst_package *p, const char *path) {
+  const fst_package_file *file = file_find(p, "config.json");
+  if (!file) return FST_FAIL(FST_ERR_NOT_FOUND, "Error loading config file for neuropod '%s'", path);
+  cJSON *config = cJSON_ParseWithLength(file->bytes, file->len);
+  if (!config) return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "Error parsing JSON: %s", path);
+  fst_status status = config_read_parsed(p, config);
+  cJSON_Delete(config);
+  return status;
+}
+
+// ---- packages --------------------------------------------------------------------------------------
+
+static int file_order(const void *a, const void *b) {
+  return strcmp(((const fst_package_file *)a)->name, ((const fst_package_file *)b)->name);
+}
+
+static fst_status package_read(fst_package *p, const char *path) {
+  FST_TRY(fst_file_is_directory(path) ? folder_read(p, path, "") : zip_read(p, path));
+  if (p->files.len) qsort(p->files.data, p->files.len, sizeof *p->files.data, file_order);
+  FST_TRY(config_read(p, path));
+  p->model = file_find(p, "0/data/model.pt");
+  if (!p->model) return FST_FAIL(FST_ERR_NOT_FOUND, "the package '%s' has no member 0/data/model.pt", path);
+  for (size_t i = 0; i < p->custom_ops.len; i++)
+    if (!file_find(p, p->custom_ops.data[i])) return FST_FAIL(FST_ERR_NOT_FOUND, "the package '%s' names a custom op but has no member %s", path, p->custom_ops.data[i]);
+  return NULL;
+}
+
+fst_status fst_package_open(const char *path, fst_package *out) {
+  fst_package made = {0};
+  fst_arena_init(&made.arena);
+  fst_status status = package_read(&made, path);
+  if (status) fst_package_deinit(&made);
+  else *out = made;
+  return status;
+}
+
+void fst_package_deinit(fst_package *p) {
+  fst_vec_free(&p->inputs);
+  fst_vec_free(&p->outputs);
+  fst_vec_free(&p->custom_ops);
+  fst_vec_free(&p->files);
+  fst_arena_deinit(&p->arena);
+  *p = (fst_package){0};
+}
+
+bool fst_package_is(const char *path) {
+  if (fst_file_is_directory(path)) {
+    fst_text name = {0};
+    fst_text_printf(&name, "%s/config.json", path);
+    bool found = fst_file_exists(fst_text_cstr(&name));
+    fst_text_deinit(&name);
+    return found;
+  }
+  zip_t *zip;
+  fst_status status = zip_open_path(path, &zip);
+  if (status) {
+    fst_error_free(status);
+    return false;
+  }
+  bool found = zip_name_locate(zip, "config.json", 0) >= 0;
+  zip_discard(zip);
+  return found;
+}
