@@ -1,0 +1,207 @@
+#define _GNU_SOURCE  // memfd_create
+#include "driver/source.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+#define IR_HEAD "firesteel.module"
+
+// ---- opening ---------------------------------------------------------------------------------------
+
+// IR text may begin with comments.
+static bool is_ir_text(const char *bytes, size_t len) {
+  size_t at = 0;
+  while (at < len) {
+    if (isspace((unsigned char)bytes[at])) at++;
+    else if (bytes[at] == '#') while (at < len && bytes[at] != '\n') at++;
+    else break;
+  }
+  return len - at >= strlen(IR_HEAD) && !memcmp(bytes + at, IR_HEAD, strlen(IR_HEAD));
+}
+
+static fst_status ir_open(const char *path, const fst_mapping *file, fst_source *out) {
+  FST_TRY(fst_module_parse(file->data, file->size, path, &out->import.module));
+  fst_status status = fst_module_verify(out->import.module);
+  if (!status) status = fst_module_map(out->import.module, "", 0, "", 0);
+  return fst_error_prefix(status, "%s", path);
+}
+
+static fst_status memory_file(const char *name, const void *bytes, size_t len, int *out_fd) {
+  int fd = memfd_create(name, MFD_CLOEXEC);
+  if (fd < 0) return fst_errno_status(errno, "cannot make a memory file for", name);
+  fst_status status = fst_fd_write(fd, name, bytes, len);
+  if (status) close(fd);
+  else *out_fd = fd;
+  return status;
+}
+
+// The caller's custom op libraries, then the package's own. A library has to be a file before it can be opened.
+static fst_status libraries_extract(fst_source *s, const fst_source_options *options, const char ***out_paths) {
+  const char **paths = FST_NEW_ARRAY(&s->arena, const char *, options->library_count + s->package.custom_ops.len + 1);
+  for (uint32_t i = 0; i < options->library_count; i++) paths[i] = options->libraries[i];
+  for (size_t i = 0; i < s->package.custom_ops.len; i++) {
+    const char *member = s->package.custom_ops.data[i];
+    for (size_t k = 0; k < s->package.files.len; k++) {
+      const fst_package_file *file = &s->package.files.data[k];
+      if (strcmp(file->name, member) != 0) continue;
+      int fd;
+      FST_TRY(memory_file(fst_path_base(member), file->bytes, file->len, &fd));
+      paths[options->library_count + i] = fst_arena_printf(&s->arena, "/proc/self/fd/%d", fd);  // stays open: libtorch may open it again
+    }
+  }
+  *out_paths = paths;
+  return NULL;
+}
+
+static fst_status package_open(const char *path, const fst_source_options *options, fst_source *s) {
+  FST_TRY(fst_package_open(path, &s->package));
+  s->is_package = true;
+  FST_TRY(memory_file("model.pt", s->package.model->bytes, s->package.model->len, &s->model_fd));
+  const char **libraries;
+  FST_TRY(libraries_extract(s, options, &libraries));
+  fst_import_options import = {options->bridge, options->eval, libraries, options->library_count + (uint32_t)s->package.custom_ops.len};
+  const char *model = fst_arena_printf(&s->arena, "/proc/self/fd/%d", s->model_fd);
+  return fst_error_prefix(fst_import_archive(model, &import, &s->import), "%s: 0/data/model.pt", path);
+}
+
+static fst_status archive_open(const char *path, const fst_source_options *options, fst_source *s) {
+  fst_import_options import = {options->bridge, options->eval, options->libraries, options->library_count};
+  return fst_import_archive(path, &import, &s->import);
+}
+
+static fst_status file_open(const char *path, const fst_source_options *options, fst_source *s) {
+  fst_mapping file;
+  FST_TRY(fst_file_map(path, &file));
+  bool is_text = is_ir_text(file.data, file.size);
+  fst_status status = is_text ? ir_open(path, &file, s) : NULL;
+  bool is_zip = file.size >= 4 && !memcmp(file.data, "PK", 2);
+  fst_mapping_deinit(&file);
+  if (is_text || status) return status;
+  if (!is_zip) return FST_FAIL(FST_ERR_CORRUPT, "'%s' is neither a TorchScript archive, a Neuropod, nor IR text", path);
+  return fst_package_is(path) ? package_open(path, options, s) : archive_open(path, options, s);
+}
+
+static fst_status folder_open(const char *path, const fst_source_options *options, fst_source *s) {
+  if (fst_package_is(path)) return package_open(path, options, s);
+  return FST_FAIL(FST_ERR_INVALID, "'%s' is a directory and not an unpacked Neuropod (it has no config.json)", path);
+}
+
+fst_status fst_source_open(const char *path, const fst_source_options *options, fst_source *out) {
+  fst_source made = {.model_fd = -1};
+  fst_arena_init(&made.arena);
+  made.name = fst_arena_strdup(&made.arena, fst_path_base(path));
+  fst_status status = fst_file_is_directory(path) ? folder_open(path, options, &made) : file_open(path, options, &made);
+  if (status) {
+    fst_source_deinit(&made);
+    return status;
+  }
+  // The archive within a package was opened by a name that says nothing.
+  if (made.is_package) made.import.module->source = fst_intern(&made.import.module->strings, made.name);
+  *out = made;
+  return NULL;
+}
+
+void fst_source_deinit(fst_source *s) {
+  fst_import_deinit(&s->import);
+  if (s->is_package) fst_package_deinit(&s->package);
+  if (s->model_fd > 0) close(s->model_fd);
+  fst_arena_deinit(&s->arena);
+  *s = (fst_source){.model_fd = -1};
+}
+
+// ---- methods ---------------------------------------------------------------------------------------
+
+fst_graph *fst_source_method(const fst_source *s, const char *method) {
+  fst_module *module = s->import.module;
+  fst_sym name = fst_intern(&module->strings, method);
+  if (module->root == UINT32_MAX) return fst_module_find_function(module, name);
+  return fst_class_method(module, fst_module_class(module, module->objects.data[module->root].cls), name);
+}
+
+static bool type_is_plain(const fst_types *types, fst_type type) {
+  switch (fst_type_kind_of(types, type)) {
+    case FST_TY_INT: case FST_TY_FLOAT: case FST_TY_BOOL: case FST_TY_STR: case FST_TY_NONE: return true;
+    default: return false;
+  }
+}
+
+bool fst_source_method_is_plain(const fst_source *s, const char *method) {
+  const fst_graph *graph = fst_source_method(s, method);
+  if (!graph) return false;
+  const fst_block *entry = fst_block_get(graph, graph->entry);
+  for (size_t i = s->import.module->root == UINT32_MAX ? 0 : 1; i < entry->params.len; i++) {
+    bool has_default = i < graph->defaults.len && graph->defaults.data[i].id;
+    if (!has_default && !type_is_plain(s->import.module->types, fst_value_type(graph, entry->params.data[i]))) return false;
+  }
+  return true;
+}
+
+// ---- specs -----------------------------------------------------------------------------------------
+
+static fst_dtype spec_dtype(const fst_package_spec *spec) { return fst_dtype_from_name(spec->dtype, strlen(spec->dtype)); }
+
+// Sizes get names that no word of the type language has.
+static void dim_name(fst_text *out, const fst_package_dim *dim, size_t input, uint32_t number) {
+  if (dim->size >= 0) fst_text_printf(out, "%lld", (long long)dim->size);
+  else if (!dim->symbol) fst_text_printf(out, "any_%zu_%u", input, number);
+  else {
+    fst_text_puts(out, "dim_");
+    for (const char *c = dim->symbol; *c; c++) {
+      if (isalnum((unsigned char)*c)) fst_text_putc(out, *c);
+      else fst_text_printf(out, "_%02x", (unsigned char)*c);
+    }
+  }
+}
+
+// Parameters are named as in the archive, which may add a number after a dot.
+static bool has_parameter(const fst_graph *graph, const char *name) {
+  const fst_block *entry = fst_block_get(graph, graph->entry);
+  size_t len = strlen(name);
+  for (size_t i = 0; i < entry->params.len; i++) {
+    const char *text = fst_sym_text(&graph->module->strings, fst_value_get(graph, entry->params.data[i])->name);
+    if (!strncmp(text, name, len) && (!text[len] || text[len] == '.')) return true;
+  }
+  return false;
+}
+
+fst_status fst_source_signature(const fst_source *s, const char *method, fst_text *out) {
+  if (!s->is_package || strcmp(method, "forward") != 0) return NULL;
+  const fst_graph *graph = fst_source_method(s, method);
+  for (size_t i = 0; graph && i < s->package.inputs.len; i++) {
+    const fst_package_spec *spec = &s->package.inputs.data[i];
+    // A model may take one dict instead; lists of strings say enough by themselves.
+    if (!has_parameter(graph, spec->name) || !strcmp(spec->dtype, "string")) continue;
+    fst_dtype dtype = spec_dtype(spec);
+    if (dtype == FST_DTYPE_UNKNOWN) return FST_FAIL(FST_ERR_UNSUPPORTED, "input '%s' is of type %s, which TorchScript does not have", spec->name, spec->dtype);
+    fst_text_printf(out, "%s%s: %s[", out->len ? "; " : "", spec->name, fst_dtype_name(dtype));
+    for (uint32_t d = 0; d < spec->rank; d++) {
+      if (d) fst_text_puts(out, ", ");
+      dim_name(out, &spec->dims[d], i, d);
+    }
+    fst_text_putc(out, ']');
+  }
+  return NULL;
+}
+
+static void spec_add(fst_plan_tables *tables, const fst_package_spec *spec, uint32_t flags) {
+  int64_t dims[FST_SPEC_RANK_MAX];
+  for (uint32_t d = 0; d < spec->rank; d++) {
+    const fst_package_dim *dim = &spec->dims[d];
+    if (dim->symbol) dims[d] = fst_plan_dim_symbol(fst_plan_cstring_add(tables, dim->symbol));
+    else dims[d] = dim->size < 0 ? FST_PLAN_DIM_ANY : dim->size;
+  }
+  if (!strcmp(spec->dtype, "string")) flags |= FST_PLAN_SPEC_STRING;
+  fst_plan_spec_add(tables, spec->name, (uint32_t)spec_dtype(spec), flags, dims, spec->rank);
+}
+
+void fst_source_specs(const fst_source *s, fst_plan_tables *tables) {
+  if (!s->is_package) return;
+  for (size_t i = 0; i < s->package.inputs.len; i++) spec_add(tables, &s->package.inputs.data[i], 0);
+  for (size_t i = 0; i < s->package.outputs.len; i++) spec_add(tables, &s->package.outputs.data[i], FST_PLAN_SPEC_OUTPUT);
+}
