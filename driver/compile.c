@@ -345,7 +345,7 @@ static void write_methods(compilation *c, const planned_list *planned, const_mak
     method_info *m = &c->methods.data[i];
     bool compiled = false;
     for (size_t p = 0; p < planned->len; p++) compiled = compiled || !strcmp(c->rq->signatures[planned->data[p].signature].method, m->name);
-    if (!compiled) continue;
+    if (!compiled && !c->rq->describe_all) continue;
     uint32_t results[16], result_count = 0;
     for (size_t r = 0; r < m->imported->result_types.len && r < 16; r++) results[result_count++] = plan_type(t, c->module, m->imported->result_types.data[r]);
     fst_plan_method_add(t, m->name, slots ? FST_PLAN_METHOD_STATE : 0, results, result_count);

@@ -21,6 +21,7 @@ typedef struct fst_compile_request {
   const fst_target *const *targets;
   uint32_t target_count;
   bool allow_fallback;                           // false: ops without native code are an error that names them all
+  bool describe_all;                             // methods without a signature are in the plan too, with nothing to run
   const fst_pipeline_options *options;
 } fst_compile_request;
 
