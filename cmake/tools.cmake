@@ -19,6 +19,7 @@ fst_llvm_ask(llvm_bindir --bindir)
 fst_llvm_ask(llvm_libs --link-shared --libs)
 add_library(fst_llvm INTERFACE)
 target_include_directories(fst_llvm SYSTEM INTERFACE ${llvm_include})
+set(FST_LLVM_VERSION ${llvm_version})
 target_link_libraries(fst_llvm INTERFACE -L${llvm_libdir} ${llvm_libs})
 
 if(NOT FST_PYTHON)

@@ -28,7 +28,7 @@ static bool is_ir_text(const char *bytes, size_t len) {
 static fst_status ir_open(const char *path, const fst_mapping *file, fst_source *out) {
   FST_TRY(fst_module_parse(file->data, file->size, path, &out->import.module));
   fst_status status = fst_module_verify(out->import.module);
-  if (!status) status = fst_module_map(out->import.module, "", 0, "", 0);
+  if (!status && out->import.module->storages.len) status = FST_FAIL(FST_ERR_INVALID, "the text describes tensors whose bytes are in an archive; give the archive");
   return fst_error_prefix(status, "%s", path);
 }
 
