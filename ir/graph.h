@@ -86,6 +86,8 @@ fst_value_id fst_graph_const_int(fst_graph *graph, int64_t value);
 fst_value_id fst_graph_const_bool(fst_graph *graph, bool value);
 fst_value_id fst_graph_const_float(fst_graph *graph, double value);
 fst_value_id fst_graph_const_none(fst_graph *graph);
+// The literal that a schema argument has when it is not given; false when it must be given.
+bool fst_schema_default(fst_module *module, const fst_schema_arg *arg, fst_const *out);
 const fst_const_data *fst_value_const(const fst_graph *graph, fst_value_id value);  // NULL when not a constant
 bool fst_value_const_int(const fst_graph *graph, fst_value_id value, int64_t *out);
 bool fst_value_const_bool(const fst_graph *graph, fst_value_id value, bool *out);

@@ -235,7 +235,7 @@ fst_status fst_module_map(fst_module *m, const void *archive, uint64_t archive_b
     s->data = s->bytes ? base + s->offset : "";
   }
   for (size_t i = 0; i < m->tensors.len; i++) {
-    if (!tensor_fits(m, &m->tensors.data[i])) return FST_FAIL(FST_ERR_CORRUPT, "tensor %zu reaches outside its storage", i);
+    if (m->tensors.data[i].type.id && !tensor_fits(m, &m->tensors.data[i])) return FST_FAIL(FST_ERR_CORRUPT, "tensor %zu reaches outside its storage", i);
   }
   return NULL;
 }
