@@ -28,7 +28,10 @@ typedef struct fst_obj {
   uint16_t tag;
   uint16_t flags;    // FST_OBJ_*
 } fst_obj;
-enum { FST_OBJ_IMMORTAL = 1 };  // constants of the artifact: never counted
+enum {
+  FST_OBJ_IMMORTAL = 1,  // constants of the artifact: never counted
+  FST_OBJ_READONLY = 2,  // a storage over memory that its owner keeps unwritten
+};
 
 typedef struct fst_val {
   uint32_t tag;

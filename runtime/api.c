@@ -7,9 +7,11 @@
 #include "runtime/model.h"
 #include "runtime/names.h"
 
-#define FST_VERSION_TEXT "0.1.0"
+#ifndef FST_VERSION
+#define FST_VERSION "0"  // the build says
+#endif
 
-const char *fst_version(void) { return FST_VERSION_TEXT; }
+const char *fst_version(void) { return FST_VERSION; }
 
 // ---- opening ----
 
@@ -183,8 +185,8 @@ fst_failure *fst_infer_named(fst_model *model, const char *method, size_t positi
   return fst_model_invoke(model, &(fst_arguments){method, positional, count, names, args}, out);
 }
 
-fst_failure *fst_dump(fst_model *model, const char *stage, char **out) {
+fst_failure *fst_dump(fst_model *model, const char *method, const char *stage, char **out) {
   if (!model || !stage || !out) return fst_failure_make(FST_FAILED_INVALID, "fst_dump: model, stage and out_text must be given");
   if (!model->program->jit) return fst_failure_make(FST_FAILED_UNSUPPORTED, "a compiled artifact holds no IR; dump the archive it was compiled from");
-  return fst_failure_of(fst_jit_dump(model->program, stage, out));
+  return fst_failure_of(fst_jit_dump(model->program, method ? method : "forward", stage, out));
 }

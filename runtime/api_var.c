@@ -231,6 +231,14 @@ const int64_t *fst_var_strides(const fst_var *var) { return var_tensor(var) ? fs
 void *fst_var_data(const fst_var *var) { return var_tensor(var) ? var_tensor(var)->data : NULL; }
 const void *fst_var_storage(const fst_var *var) { return var_tensor(var) ? var_tensor(var)->storage : NULL; }
 
+const void *fst_var_identity(const fst_var *var) { return fst_val_is_obj(&var->val) ? var->val.p : NULL; }
+
+void fst_var_set_readonly(fst_var *tensor) {
+  if (var_tensor(tensor)) var_tensor(tensor)->storage->head.flags |= FST_OBJ_READONLY;
+}
+
+int fst_var_is_readonly(const fst_var *tensor) { return var_tensor(tensor) && (var_tensor(tensor)->storage->head.flags & FST_OBJ_READONLY); }
+
 void *fst_var_owner(const fst_var *var, void (*release)(void *owner)) {
   const fst_tensor_obj *t = var_tensor(var);
   if (!t || t->storage->drop != lender_drop) return NULL;

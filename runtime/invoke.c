@@ -212,6 +212,18 @@ static fst_failure *nested_check(invocation *v) {
   return failure;
 }
 
+// Memory that must not be written is no argument for a method that writes it.
+static fst_failure *readonly_check(const invocation *v) {
+  const fst_plan *plan = &v->bound->artifact->plan;
+  for (uint32_t i = 0; i < v->arg_count; i++) {
+    const fst_plan_arg *arg = &plan->args[v->code_method->args + i];
+    if (!(arg->flags & FST_PLAN_ARG_WRITTEN) || v->args[i].tag != FST_TAG_TENSOR) continue;
+    if (!(((fst_tensor_obj *)v->args[i].p)->storage->head.flags & FST_OBJ_READONLY)) continue;
+    return fst_failure_make(FST_FAILED_INVALID, "%s() writes into argument '%s', which is read-only memory; pass a copy", v->method_name, fst_plan_text(plan, arg->name));
+  }
+  return NULL;
+}
+
 // State by the artifact's slot numbers. Values move there for the call and back afterwards; counts stay.
 static fst_val *state_in(invocation *v) {
   const fst_bound *b = v->bound;
@@ -299,6 +311,7 @@ static fst_failure *code_run(invocation *v, fst_val *out) {
 static fst_failure *invocation_run(invocation *v, const fst_arguments *a, fst_val *out) {
   fst_failure *failure = arguments_bind(v, a);
   if (!failure) failure = code_find(v);
+  if (!failure) failure = readonly_check(v);
   if (failure) return failure;
   v->ctx = fst_model_lease(v->model);
   if (!v->ctx) return fst_failure_memory();

@@ -16,6 +16,8 @@
 
 enum { DETAIL_SIZES, DETAIL_OPEN, DETAIL_STRIDES, DETAIL_KIND };
 
+typedef struct signature_text { fst_buf arguments, state; } signature_text;
+
 struct fst_jit {
   pthread_mutex_t lock;      // one compilation at a time; guards all below
   fst_worker worker;
@@ -23,9 +25,16 @@ struct fst_jit {
   bool open_sizes;
   struct { char *kind; int next; } *kinds;  // seen so far, and what detail comes next
   size_t kind_count;
+  char *last_method;         // compiled last, with the text it was compiled for
+  signature_text last;
   uint64_t compiles;         // atomic
   uint64_t microseconds;     // atomic
 };
+
+static void signature_deinit(signature_text *s) {
+  fst_buf_deinit(&s->arguments);
+  fst_buf_deinit(&s->state);
+}
 
 static bool text_copy(const char *text, char **out) {
   if (!text) return true;
@@ -60,6 +69,8 @@ void fst_jit_destroy(fst_jit *jit) {
   fst_worker_deinit(&jit->worker);
   for (size_t i = 0; i < jit->kind_count; i++) free(jit->kinds[i].kind);
   free(jit->kinds);
+  signature_deinit(&jit->last);
+  free(jit->last_method);
   free(jit->path);
   free(jit->target);
   free(jit->options);
@@ -215,7 +226,6 @@ static void value_type(typing *t, const fst_val *val, uint32_t declared) {
   }
 }
 
-typedef struct signature_text { fst_buf arguments, state; } signature_text;
 
 static void signature_print(signature_text *out, int detail, const fst_plan *plan, uint32_t method, const fst_val *args, const fst_val *state, size_t state_count) {
   const fst_plan_method *m = &plan->methods[method];
@@ -230,11 +240,6 @@ static void signature_print(signature_text *out, int detail, const fst_plan *pla
     if (i) fst_buf_puts(t.out, "; ");
     value_type(&t, &state[i], UINT32_MAX);
   }
-}
-
-static void signature_deinit(signature_text *s) {
-  fst_buf_deinit(&s->arguments);
-  fst_buf_deinit(&s->state);
 }
 
 static bool has_strides(const fst_val *args, uint32_t count) {
@@ -325,7 +330,12 @@ static fst_status compile_next(fst_program *p, const char *method, const fst_pla
     return FST_FAIL(FST_ERR_INTERNAL, "%s(): the code compiled for these arguments does not accept them", method);
   signature_print(&text, detail, plan, number, args, state, state_count);
   fst_status status = text.arguments.failed || text.state.failed ? FST_FAIL(FST_ERR_RESOURCE, "out of memory") : artifact_request(p, FST_REQUEST_COMPILE, method, &text);
-  signature_deinit(&text);
+  // Kept also after a failure: what did not compile is what somebody will want to look at.
+  signature_deinit(&p->jit->last);
+  p->jit->last = text;
+  free(p->jit->last_method);
+  p->jit->last_method = NULL;
+  if (!text_copy(method, &p->jit->last_method)) signature_deinit(&p->jit->last);
   if (!status) p->jit->kinds[at].next++;  // after a failure the next call is told the same
   return status;
 }
@@ -338,10 +348,11 @@ fst_status fst_jit_compile(fst_program *p, const char *method, const fst_plan *p
   return status;
 }
 
-fst_status fst_jit_dump(fst_program *p, const char *stage, char **out) {
+fst_status fst_jit_dump(fst_program *p, const char *method, const char *stage, char **out) {
   fst_message reply;
   pthread_mutex_lock(&p->jit->lock);
-  fst_status status = request(p->jit, FST_REQUEST_DUMP, NULL, NULL, stage, &reply);
+  bool known = p->jit->last_method && strcmp(p->jit->last_method, method) == 0;
+  fst_status status = request(p->jit, FST_REQUEST_DUMP, method, known ? &p->jit->last : NULL, stage, &reply);
   pthread_mutex_unlock(&p->jit->lock);
   FST_TRY(status);
   fst_buf text = {0};

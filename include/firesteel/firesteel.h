@@ -103,8 +103,9 @@ FST_API fst_failure *fst_infer_named(fst_model *model, const char *method, size_
 
 /* JSON: fallback_ops, signatures, compiles, kernels, arena_bytes, compile_ms, target. Free with fst_string_free. */
 FST_API fst_failure *fst_report(fst_model *model, char **out_json);
-/* The IR of an archive at a stage ("imported", "inlined", "typed", ...), from the compiler. */
-FST_API fst_failure *fst_dump(fst_model *model, const char *stage, char **out_text);
+/* A method's IR at a stage ("imported", "inlined", "typed", "functional", "fused", "planned", "llvm", "asm"), from
+ * the compiler; archives only. Stages from "typed" on show the arguments compiled for last. */
+FST_API fst_failure *fst_dump(fst_model *model, const char *method, const char *stage, char **out_text);
 FST_API void fst_string_free(char *text);
 
 /* ---- values ---- */
@@ -135,6 +136,9 @@ FST_API int fst_var_dict_set(fst_var *dict, const fst_var *key, const fst_var *v
  * `release(owner)` is called, from any thread, when nothing uses the memory any more; it may be NULL. A
  * model that writes into this argument writes into this memory. On failure `release` is not called. */
 FST_API fst_failure *fst_var_tensor(int dtype, size_t rank, const int64_t *sizes, const int64_t *strides, void *data, void (*release)(void *owner), void *owner, fst_var **out_var);
+/* Says that the memory of a tensor must not be written: a call that would write into it fails instead. */
+FST_API void fst_var_set_readonly(fst_var *tensor);
+FST_API int fst_var_is_readonly(const fst_var *tensor);
 /* A tensor with memory of its own, row-major, zeroed. */
 FST_API fst_failure *fst_var_tensor_new(int dtype, size_t rank, const int64_t *sizes, fst_var **out_var);
 FST_API fst_var *fst_var_ref(const fst_var *var);  /* another handle to the same value */
@@ -158,6 +162,8 @@ FST_API const int64_t *fst_var_strides(const fst_var *var);  /* in elements */
 FST_API void *fst_var_data(const fst_var *var);
 /* Two tensors that share memory have the same storage address. */
 FST_API const void *fst_var_storage(const fst_var *var);
+/* Equal for two handles to one object (a result that is an argument itself); NULL for plain numbers and None. */
+FST_API const void *fst_var_identity(const fst_var *var);
 /* The release-owner given to fst_var_tensor when the value is such a tensor and `release` matches; else NULL. */
 FST_API void *fst_var_owner(const fst_var *var, void (*release)(void *owner));
 /* As TorchScript prints it. Free with fst_string_free; NULL: memory is out. */
