@@ -160,6 +160,8 @@ class module_writer {
   std::string scalar(const IValue &value);            // what is the same in both; "" otherwise
   std::string tensor(const at::Tensor &tensor);
   size_t storage(const c10::Storage &storage);
+  std::string opaque(const std::string &what);
+  std::string tuple(const IValue &value, const std::vector<std::string> &items);
   std::string list(const IValue &value);
   std::string dict(const IValue &value);
   std::string object(const IValue &value);
@@ -290,7 +292,7 @@ std::string module_writer::literal(const IValue &value) {
   std::vector<std::string> items;
   if (value.isTuple()) {
     for (const IValue &item : value.toTupleRef().elements()) items.push_back(literal(item));
-    return "(" + joined(items) + (items.size() == 1 ? ",)" : ")");
+    return tuple(value, items);
   }
   if (value.isList()) {
     bool plain = value.toListRef().size() > 0 && value.toList().elementType()->kind() == TypeKind::IntType;
@@ -298,7 +300,16 @@ std::string module_writer::literal(const IValue &value) {
     return (plain ? "[" : type(value.toList().elementType()) + "[") + joined(items) + "]";
   }
   if (value.isGenericDict()) return dict(value);
-  return "uninit";  // a thing only libtorch knows; its type says so, and what reads it cannot be compiled
+  return opaque(value.type()->repr_str());
+}
+
+// A value that only libtorch can hold has no text: its type says so, and what reads it cannot be compiled.
+std::string module_writer::opaque(const std::string &what) { return "uninit(Opaque[" + quote(what) + "])"; }
+
+std::string module_writer::tuple(const IValue &value, const std::vector<std::string> &items) {
+  auto known = value.toTupleRef().type<c10::TupleType>();
+  bool is_named = known->name() && known->schema();
+  return (is_named ? type(known) : "") + "(" + joined(items) + ")";
 }
 
 std::string module_writer::object_value(const IValue &value) {
@@ -307,7 +318,7 @@ std::string module_writer::object_value(const IValue &value) {
   if (!value.isTuple()) return literal(value);
   std::vector<std::string> items;
   for (const IValue &item : value.toTupleRef().elements()) items.push_back(object_value(item));
-  return "(" + joined(items) + (items.size() == 1 ? ",)" : ")");
+  return tuple(value, items);
 }
 
 std::string module_writer::list(const IValue &value) {
@@ -336,7 +347,7 @@ std::string module_writer::dict(const IValue &value) {
 std::string module_writer::object(const IValue &value) {
   const auto object = value.toObject();
   const auto cls = object->type();
-  if (is_torchbind(*cls)) return "uninit";
+  if (is_torchbind(*cls)) return opaque(cls->name()->qualifiedName());
   auto [at, is_new] = objects_.try_emplace(object.get(), objects_.size());
   std::string name = "object " + std::to_string(at->second);
   if (!is_new) return name;
@@ -364,7 +375,7 @@ std::string module_writer::tensor(const at::Tensor &original) {
   if (!original.defined()) return "None";
   const char *dtype = dtype_name(original.scalar_type());
   if (!dtype || original.layout() != c10::kStrided || !original.device().is_cpu() || original.is_quantized() || original.is_nested() || original.dim() > 16)
-    return "uninit";  // as for opaque values: a tensor that only libtorch can handle
+    return opaque("a tensor of dtype " + std::string(c10::toString(original.scalar_type())) + " and layout " + c10::str(original.layout()) + " on " + original.device().str());
   at::Tensor tensor = original.is_conj() || original.is_neg() ? original.resolve_conj().resolve_neg() : original;
   auto [at, is_new] = tensors_.try_emplace(original.unsafeGetTensorImpl(), tensors_.size());
   std::string name = "tensor " + std::to_string(at->second);
