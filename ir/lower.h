@@ -73,6 +73,8 @@ typedef struct fst_lowered {
 // strides of their type; everything they use from outside becomes read buffers and params. Fails with the name of
 // the op that has no lowering.
 fst_status fst_lower_group(const fst_graph *graph, const fst_node_id *nodes, uint32_t node_count, const fst_value_id *outputs, uint32_t output_count, fst_lowered *out);
+// An op on numbers (class SCALAR) as a kernel of one point: params are its operands, buffers its results.
+fst_status fst_lower_scalar_node(const fst_graph *graph, fst_node_id node, fst_lowered *out);
 void fst_lowered_deinit(fst_lowered *lowered);
 bool fst_op_has_lowering(fst_op op);
 

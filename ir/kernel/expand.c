@@ -16,6 +16,8 @@ enum { MOST_LOCALS = 40, MOST_ARGS = 4, NAME = 32 };
 typedef struct scope {
   fst_kernel *k;
   fst_dtype type;                       // T
+  fst_kx (*lookup)(void *context, const char *name);   // names that are no locals; may be NULL
+  void *context;
   char names[MOST_LOCALS][NAME];
   fst_kx values[MOST_LOCALS];
   uint32_t count;
@@ -99,7 +101,7 @@ static const char *skip_expr(const char *at) {
     if (*at == '(') depth++;
     if (*at == ')' && depth-- == 0) return at;
     if (*at == ',' && depth == 0) return at;
-    if (*at == '\n') return at;
+    if (*at == '\n' || !*at) return at;
   }
 }
 
@@ -164,6 +166,8 @@ static fst_kx read_expr(scope *s, const char **at, fst_dtype number_type) {
   if (**at == '(') return read_call(s, name, at, number_type);
   for (uint32_t i = s->count; i-- > 0;)
     if (!strcmp(s->names[i], name)) return s->values[i];
+  fst_kx x = s->lookup ? s->lookup(s->context, name) : FST_NO_KX;
+  if (x.id) return x;
   FST_UNREACHABLE("expand.kir: '%s' is not defined", name);
 }
 
@@ -203,6 +207,11 @@ static fst_kx run_body(fst_kernel *k, const char *at, const fst_kx *args, uint32
     at++;
     add_local(&s, name, len, read_expr(&s, &at, type));
   }
+}
+
+fst_kx fst_kx_expression(fst_kernel *k, const char *text, fst_dtype type, fst_kx (*lookup)(void *context, const char *name), void *context) {
+  scope s = {.k = k, .type = type, .lookup = lookup, .context = context};
+  return read_expr(&s, &text, type);
 }
 
 // base^exponent of integers wraps: a product of `exponent` factors. A negative one is 1 / that, truncated.

@@ -1,0 +1,356 @@
+// Building one kernel from the nodes of a group, by pulling elements from its outputs; see ir/lower.h.
+#include "ir/lower.h"
+
+#include <string.h>
+
+#include "ir/args.h"
+#include "ir/lower_build.h"
+
+typedef struct { fst_value_id value; uint32_t rank; fst_kx index[FST_MAX_RANK], kx; } pulled;
+
+typedef struct {
+  const fst_graph *graph;
+  fst_lowered *out;
+  fst_map inside;         // nodes of the group: id -> 1
+  fst_map buffer_of;      // value id -> buffer number + 1
+  fst_map memo;           // hash of (value, index) -> position in `elements` + 1
+  FST_VEC(pulled) elements;
+  const char *missing;    // op without a lowering
+} group;
+
+// ---- rows ------------------------------------------------------------------------------------------
+
+// An in-place op computes what its functional form does.
+static const fst_op_info *computing_row(fst_op op) {
+  const fst_op_info *info = fst_op_get(op);
+  if (info->lower || info->lower_stmt || info->scalar || !info->inplace_of) return info;
+  fst_op functional = fst_op_find(info->inplace_of, strlen(info->inplace_of));
+  return functional == FST_OP_UNKNOWN ? info : fst_op_get(functional);
+}
+
+bool fst_op_has_lowering(fst_op op) {
+  if (op == FST_OP_UNKNOWN) return false;
+  const fst_op_info *info = computing_row(op);
+  return info->lower || info->lower_stmt || (info->scalar && info->cls == FST_CLASS_POINTWISE);
+}
+
+// ---- arguments of the kernel -----------------------------------------------------------------------
+
+static fst_kx size_param(group *g, fst_dim d) {
+  int64_t number;
+  fst_kernel *k = g->out->kernel;
+  FST_ASSERT(fst_dim_is_known(d), "a size of kernel %s is not known", k->name);
+  if (fst_dim_is_const(g->graph->dims, d, &number)) return fst_kx_int(k, number);
+  for (size_t i = 0; i < g->out->params.len; i++)
+    if (!g->out->params.data[i].value.id && g->out->params.data[i].dim == d) {
+      fst_kx_data data = {.kind = FST_KX_PARAM, .dtype = FST_I64, .index = (uint32_t)i};
+      for (uint32_t x = 1; x < k->exprs.len; x++)
+        if (k->exprs.data[x].kind == FST_KX_PARAM && k->exprs.data[x].index == data.index) return (fst_kx){x};
+    }
+  fst_kernel_arg arg = {.dim = d};
+  fst_vec_push(&g->out->params, arg);
+  return fst_kernel_param(k, FST_I64);
+}
+
+static fst_kx value_param(group *g, fst_value_id value) {
+  fst_kernel *k = g->out->kernel;
+  for (uint32_t x = 1; x < k->exprs.len; x++)
+    if (k->exprs.data[x].kind == FST_KX_PARAM && fst_value_eq(g->out->params.data[k->exprs.data[x].index].value, value)) return (fst_kx){x};
+  fst_type_kind kind = fst_value_type_data(g->graph, value)->kind;
+  fst_dtype dtype = kind == FST_TY_FLOAT ? FST_F64 : kind == FST_TY_BOOL ? FST_BOOL : FST_I64;
+  fst_kernel_arg arg = {.value = value, .dim = FST_DIM_UNKNOWN};
+  fst_vec_push(&g->out->params, arg);
+  return fst_kernel_param(k, dtype);
+}
+
+static uint32_t buffer_for(group *g, fst_value_id value, bool is_output) {
+  uint64_t known;
+  if (fst_map_get(&g->buffer_of, value.id, &known)) return (uint32_t)known - 1;
+  const fst_type_data *t = fst_value_type_data(g->graph, value);
+  fst_kbuf b = {.dtype = t->dtype, .rank = (uint32_t)t->rank};
+  for (int i = 0; i < t->rank; i++) {
+    b.sizes[i] = size_param(g, t->dims[i]);
+    b.strides[i] = size_param(g, t->strides[i]);
+  }
+  uint32_t number = fst_kernel_buffer(g->out->kernel, &b);
+  fst_kernel_arg arg = {.value = value, .dim = FST_DIM_UNKNOWN, .is_output = is_output};
+  fst_vec_push(&g->out->buffers, arg);
+  fst_map_set(&g->buffer_of, value.id, (uint64_t)number + 1);
+  return number;
+}
+
+// ---- elements --------------------------------------------------------------------------------------
+
+static fst_kx element(group *g, fst_value_id value, const fst_kx *index);
+
+static fst_lower open_node(group *g, fst_node_id node, uint32_t result, const fst_kx *index) {
+  return (fst_lower){.kernel = g->out->kernel, .graph = g->graph, .node = node, .result = result, .index = index, .context = g, .lowered = g->out};
+}
+
+typedef struct { fst_lower *lo; const fst_schema *schema; fst_dtype dtype; } scalar_names;
+
+static bool is_mask(const char *name) { return !strcmp(name, "condition") || !strcmp(name, "mask"); }
+
+static fst_kx pointwise_operand(void *context, const char *name) {
+  scalar_names *s = context;
+  int arg = fst_schema_arg_index(s->schema, name);
+  if (arg < 0) return FST_NO_KX;
+  fst_dtype dtype = is_mask(name) ? FST_BOOL : s->dtype;
+  if (fst_lower_type(s->lo, (uint32_t)arg)->kind != FST_TY_TENSOR) return fst_lower_scalar(s->lo, (uint32_t)arg, dtype);
+  return fst_kx_convert(s->lo->kernel, fst_lower_broadcast(s->lo, (uint32_t)arg), dtype);
+}
+
+// A row's `scalar` text over the operands, converted as `promote` says; 16-bit floats wide, rounded once.
+static void lower_pointwise(fst_lower *lo, const fst_op_info *row) {
+  fst_infer in = fst_infer_reader(lo);
+  fst_dtype dtype = fst_dtype_wide(fst_pointwise_dtype(&in, row->promote ? row->promote : "promote"));
+  if (dtype == FST_DTYPE_UNKNOWN) return;
+  scalar_names names = {lo, fst_op_schema(fst_node_get(lo->graph, lo->node)->op), dtype};
+  lower_finish(lo, fst_kx_expression(lo->kernel, row->scalar, dtype, pointwise_operand, &names));
+}
+
+static fst_kx lower_element(group *g, fst_node_id node, uint32_t result, const fst_kx *index) {
+  fst_lower lo = open_node(g, node, result, index);
+  fst_op op = fst_node_get(g->graph, node)->op;
+  const fst_op_info *row = computing_row(op);
+  if (row->lower) row->lower(&lo);
+  else if (row->scalar) lower_pointwise(&lo, row);
+  if (!lo.value.id) {
+    g->missing = fst_op_name(op);
+    return fst_kx_number(g->out->kernel, fst_lower_result_type(&lo, result)->dtype, 0, 0);
+  }
+  return lo.value;
+}
+
+static bool computed_here(const group *g, fst_value_id value, fst_node_id *out_node) {
+  uint64_t one;
+  *out_node = fst_value_def(g->graph, value);
+  if (!out_node->id || !fst_map_get(&g->inside, out_node->id, &one)) return false;
+  return !computing_row(fst_node_get(g->graph, *out_node)->op)->lower_stmt;
+}
+
+static fst_kx element(group *g, fst_value_id value, const fst_kx *index) {
+  fst_node_id node;
+  uint32_t rank = (uint32_t)fst_value_type_data(g->graph, value)->rank;
+  if (!computed_here(g, value, &node)) return fst_kx_load(g->out->kernel, buffer_for(g, value, false), index);
+  uint64_t hash = value.id, at;
+  for (uint32_t i = 0; i < rank; i++) hash = fst_hash_mix(hash, index[i].id);
+  for (; fst_map_get(&g->memo, hash, &at); hash++) {
+    const pulled *e = &g->elements.data[at - 1];
+    if (fst_value_eq(e->value, value) && !memcmp(e->index, index, rank * sizeof *index)) return e->kx;
+  }
+  pulled e = {.value = value, .rank = rank};
+  memcpy(e.index, index, rank * sizeof *index);
+  e.kx = lower_element(g, node, fst_value_get(g->graph, value)->index, index);
+  fst_vec_push(&g->elements, e);
+  fst_map_set(&g->memo, hash, g->elements.len);
+  return e.kx;
+}
+
+// ---- what lowerings ask for ------------------------------------------------------------------------
+
+static group *group_of(const fst_lower *lo) { return lo->context; }
+static fst_value_id operand(const fst_lower *lo, uint32_t arg) { return fst_node_get(lo->graph, lo->node)->operands[arg]; }
+
+fst_kx fst_lower_load(fst_lower *lo, uint32_t arg, const fst_kx *index) { return element(group_of(lo), operand(lo, arg), index); }
+
+static bool list_items(const fst_lower *lo, uint32_t arg, const fst_value_id **out, uint32_t *out_count) {
+  fst_node_id list = fst_value_def(lo->graph, operand(lo, arg));
+  if (!list.id || fst_node_get(lo->graph, list)->op != FST_OP_LIST_CONSTRUCT) return false;
+  *out = fst_node_get(lo->graph, list)->operands;
+  *out_count = fst_node_get(lo->graph, list)->operand_count;
+  return true;
+}
+
+fst_kx fst_lower_load_item(fst_lower *lo, uint32_t arg, uint32_t item, const fst_kx *index) {
+  const fst_value_id *items = NULL;
+  uint32_t count = 0;
+  if (list_items(lo, arg, &items, &count)) {
+    FST_ASSERT(item < count, "item %u of a list of %u", item, count);
+    return element(group_of(lo), items[item], index);
+  }
+  const fst_const_data *c = fst_value_const(lo->graph, operand(lo, arg));
+  FST_ASSERT(c && c->kind == FST_CONST_TUPLE && item < c->count, "a list operand without items");
+  return element(group_of(lo), fst_graph_const((fst_graph *)lo->graph, c->items[item]), index);
+}
+
+fst_kx fst_lower_broadcast(fst_lower *lo, uint32_t arg) {
+  const fst_type_data *from = fst_lower_type(lo, arg), *to = fst_lower_result_type(lo, lo->result);
+  fst_kx index[FST_MAX_RANK], one = fst_kx_int(lo->kernel, 1), zero = fst_kx_int(lo->kernel, 0);
+  for (int i = 0; i < from->rank; i++) {
+    int at = i + to->rank - from->rank;
+    int equal_one = fst_dim_equal(lo->graph->dims, from->dims[i], 1);
+    if (at < 0 || equal_one == 1) index[i] = zero;
+    else if (from->dims[i] == to->dims[at] || equal_one == 0) index[i] = lo->index[at];
+    else index[i] = fst_kx_prim3(lo->kernel, FST_PRIM_SELECT, fst_kx_prim2(lo->kernel, FST_PRIM_EQ, fst_lower_size(lo, arg, (uint32_t)i), one), zero, lo->index[at]);
+  }
+  return fst_lower_load(lo, arg, index);
+}
+
+fst_kx fst_lower_size(fst_lower *lo, uint32_t arg, uint32_t dim) { return size_param(group_of(lo), fst_lower_type(lo, arg)->dims[dim]); }
+fst_kx fst_lower_result_size(fst_lower *lo, uint32_t dim) { return size_param(group_of(lo), fst_lower_result_type(lo, lo->result)->dims[dim]); }
+fst_kx fst_lower_dim(fst_lower *lo, fst_dim d) { return size_param(group_of(lo), d); }
+
+fst_kx fst_lower_value(fst_lower *lo, fst_value_id value, fst_dtype dtype) {
+  const fst_const_data *c = fst_value_const(lo->graph, value);
+  if (c && c->kind == FST_CONST_FLOAT) return fst_kx_convert(lo->kernel, fst_kx_float(lo->kernel, FST_F64, c->f), dtype);
+  if (c && c->kind == FST_CONST_BOOL) return fst_kx_convert(lo->kernel, fst_kx_bool(lo->kernel, c->b), dtype);
+  if (c && c->kind == FST_CONST_INT) return fst_kx_convert(lo->kernel, fst_kx_int(lo->kernel, c->i), dtype);
+  if (fst_value_type_data(lo->graph, value)->kind == FST_TY_TENSOR) return fst_kx_convert(lo->kernel, element(group_of(lo), value, NULL), dtype);
+  return fst_kx_convert(lo->kernel, value_param(group_of(lo), value), dtype);
+}
+fst_kx fst_lower_scalar(fst_lower *lo, uint32_t arg, fst_dtype dtype) { return fst_lower_value(lo, operand(lo, arg), dtype); }
+
+const fst_type_data *fst_lower_type(const fst_lower *lo, uint32_t arg) { return fst_value_type_data(lo->graph, operand(lo, arg)); }
+const fst_type_data *fst_lower_result_type(const fst_lower *lo, uint32_t result) {
+  return fst_value_type_data(lo->graph, fst_node_get(lo->graph, lo->node)->results[result]);
+}
+
+uint32_t fst_lower_result_buffer(fst_lower *lo, uint32_t result) {
+  uint32_t number = buffer_for(group_of(lo), fst_node_get(lo->graph, lo->node)->results[result], true);
+  lo->kernel->buffers.data[number].is_written = true;
+  return number;
+}
+
+bool fst_lower_const_int(const fst_lower *lo, uint32_t arg, int64_t *out) {
+  fst_infer in = fst_infer_reader(lo);
+  return fst_infer_const_int(&in, arg, out);
+}
+bool fst_lower_const_bool(const fst_lower *lo, uint32_t arg, bool *out) {
+  fst_infer in = fst_infer_reader(lo);
+  return fst_infer_const_bool(&in, arg, out);
+}
+bool fst_lower_const_str(const fst_lower *lo, uint32_t arg, const char **out) {
+  fst_infer in = fst_infer_reader(lo);
+  return fst_infer_const_str(&in, arg, out);
+}
+bool fst_lower_is_none(const fst_lower *lo, uint32_t arg) {
+  fst_infer in = fst_infer_reader(lo);
+  return fst_infer_is_none(&in, arg);
+}
+int fst_lower_int_list(const fst_lower *lo, uint32_t arg, fst_dim *out, int max) {
+  fst_infer in = fst_infer_reader(lo);
+  return fst_infer_int_list(&in, arg, out, max);
+}
+int fst_lower_list_length(const fst_lower *lo, uint32_t arg) {
+  const fst_value_id *items;
+  uint32_t count;
+  if (list_items(lo, arg, &items, &count)) return (int)count;
+  const fst_const_data *c = fst_value_const(lo->graph, operand(lo, arg));
+  return c && c->kind == FST_CONST_TUPLE ? (int)c->count : -1;
+}
+
+// ---- groups ----------------------------------------------------------------------------------------
+
+static const char *kernel_name(const fst_graph *graph, const fst_node_id *nodes, uint32_t count, fst_text *out) {
+  for (uint32_t i = 0; i < count; i++) {
+    const char *name = strchr(fst_op_name(fst_node_get(graph, nodes[i])->op), ':');
+    if (i) fst_text_putc(out, '_');
+    for (name = name ? name + 2 : "op"; *name && *name != '.'; name++) fst_text_putc(out, *name);
+    if (out->len > 60) break;
+  }
+  return fst_text_cstr(out);
+}
+
+// Outputs of one shape share a statement, so that what they share is computed once.
+static bool same_space(const fst_graph *graph, fst_value_id a, fst_value_id b) {
+  const fst_type_data *x = fst_value_type_data(graph, a), *y = fst_value_type_data(graph, b);
+  return x->rank == y->rank && (!x->rank || !memcmp(x->dims, y->dims, (size_t)x->rank * sizeof *x->dims));
+}
+
+static void map_outputs(group *g, const fst_value_id *outputs, uint32_t count, bool *done) {
+  for (uint32_t first = 0; first < count; first++) {
+    if (done[first]) continue;
+    const fst_type_data *t = fst_value_type_data(g->graph, outputs[first]);
+    fst_kx vars[FST_MAX_RANK], extents[FST_MAX_RANK];
+    fst_kstore stores[16];
+    uint32_t store_count = 0;
+    for (int i = 0; i < t->rank; i++) {
+      vars[i] = fst_kernel_var(g->out->kernel, FST_I64);
+      extents[i] = size_param(g, t->dims[i]);
+    }
+    for (uint32_t i = first; i < count && store_count < 16; i++) {
+      if (done[i] || !same_space(g->graph, outputs[first], outputs[i])) continue;
+      fst_kx value = element(g, outputs[i], vars);
+      stores[store_count++] = (fst_kstore){buffer_for(g, outputs[i], true), value, (uint32_t)t->rank, vars};
+      done[i] = true;
+    }
+    fst_kernel_map(g->out->kernel, vars, extents, (uint32_t)t->rank, stores, store_count);
+  }
+}
+
+static void group_deinit(group *g) {
+  fst_map_deinit(&g->inside);
+  fst_map_deinit(&g->buffer_of);
+  fst_map_deinit(&g->memo);
+  fst_vec_free(&g->elements);
+}
+
+fst_status fst_lower_group(const fst_graph *graph, const fst_node_id *nodes, uint32_t node_count, const fst_value_id *outputs, uint32_t output_count, fst_lowered *out) {
+  enum { MOST_OUTPUTS = 64 };
+  group g = {.graph = graph, .out = out};
+  bool done[MOST_OUTPUTS] = {0};
+  fst_text name = {0};
+  if (output_count > MOST_OUTPUTS) return FST_FAIL(FST_ERR_UNSUPPORTED, "a group with %u results", output_count);
+  memset(out, 0, sizeof *out);
+  out->kernel = fst_kernel_create(kernel_name(graph, nodes, node_count, &name));
+  fst_text_deinit(&name);
+  for (uint32_t i = 0; i < node_count; i++) fst_map_set(&g.inside, nodes[i].id, 1);
+  for (uint32_t i = 0; i < node_count; i++) {   // statements first: what follows loads their results
+    const fst_op_info *row = computing_row(fst_node_get(graph, nodes[i])->op);
+    if (!row->lower_stmt) continue;
+    fst_lower lo = open_node(&g, nodes[i], 0, NULL);
+    row->lower_stmt(&lo);
+    if (!out->kernel->stmts.len) g.missing = fst_op_name(fst_node_get(graph, nodes[i])->op);
+    for (uint32_t k = 0; k < output_count; k++) done[k] = done[k] || fst_node_eq(fst_value_def(graph, outputs[k]), nodes[i]);
+  }
+  map_outputs(&g, outputs, output_count, done);
+  fst_status status = g.missing ? FST_FAIL(FST_ERR_UNSUPPORTED, "%s has no kernel for these operands", g.missing) : fst_kernel_verify(out->kernel);
+  group_deinit(&g);
+  return status;
+}
+
+// ---- numbers ---------------------------------------------------------------------------------------
+
+static fst_dtype number_dtype(const fst_graph *graph, const fst_node *n, const char *rule) {
+  if (!strcmp(rule, "double")) return FST_F64;
+  if (!strcmp(rule, "bool")) return FST_BOOL;
+  if (!strcmp(rule, "int")) return FST_I64;
+  for (uint32_t i = 0; i < n->operand_count; i++)
+    if (fst_value_type_data(graph, n->operands[i])->kind == FST_TY_FLOAT) return FST_F64;
+  return FST_I64;
+}
+
+static fst_kx number_operand(void *context, const char *name) {
+  scalar_names *s = context;
+  int arg = fst_schema_arg_index(s->schema, name);
+  return arg < 0 ? FST_NO_KX : fst_lower_scalar(s->lo, (uint32_t)arg, s->dtype);
+}
+
+fst_status fst_lower_scalar_node(const fst_graph *graph, fst_node_id node, fst_lowered *out) {
+  const fst_node *n = fst_node_get(graph, node);
+  const fst_op_info *row = fst_op_get(n->op);
+  memset(out, 0, sizeof *out);
+  if (row->cls != FST_CLASS_SCALAR || !row->scalar || n->result_count != 1) return FST_FAIL(FST_ERR_UNSUPPORTED, "%s has no native form", fst_op_name(n->op));
+  group g = {.graph = graph, .out = out};
+  out->kernel = fst_kernel_create(strchr(fst_op_name(n->op), ':') + 2);
+  fst_type_kind kind = fst_value_type_data(graph, n->results[0])->kind;
+  fst_kbuf b = {.dtype = kind == FST_TY_FLOAT ? FST_F64 : kind == FST_TY_BOOL ? FST_BOOL : FST_I64};
+  uint32_t buffer = fst_kernel_buffer(out->kernel, &b);
+  fst_kernel_arg arg = {.value = n->results[0], .dim = FST_DIM_UNKNOWN, .is_output = true};
+  fst_vec_push(&out->buffers, arg);
+  fst_lower lo = open_node(&g, node, 0, NULL);
+  fst_dtype dtype = number_dtype(graph, n, row->promote ? row->promote : "number");
+  scalar_names names = {&lo, fst_op_schema(n->op), dtype};
+  fst_kx value = fst_kx_convert(out->kernel, fst_kx_expression(out->kernel, row->scalar, dtype, number_operand, &names), b.dtype);
+  fst_kstore store = {buffer, value, 0, NULL};
+  fst_kernel_map(out->kernel, NULL, NULL, 0, &store, 1);
+  group_deinit(&g);
+  return NULL;
+}
+
+void fst_lowered_deinit(fst_lowered *lowered) {
+  fst_kernel_destroy(lowered->kernel);
+  fst_vec_free(&lowered->buffers);
+  fst_vec_free(&lowered->params);
+}
