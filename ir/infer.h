@@ -63,6 +63,7 @@ void fst_infer_set_tensor(fst_infer *in, uint32_t r, fst_dtype dtype, int rank, 
 void fst_infer_set_strided(fst_infer *in, uint32_t r, fst_dtype dtype, int rank, const fst_dim *dims, const fst_dim *strides);
 // torch.result_type over the operands: dimensioned tensors, then 0-d tensors, then Python numbers.
 fst_dtype fst_infer_result_type(const fst_infer *in, const uint32_t *args, uint32_t count);
+fst_dtype fst_dtype_promote(fst_dtype a, fst_dtype b);   // torch.promote_types
 
 // Runs the row's infer function on a node (grouped result arrays are set up and the types stored on success).
 int fst_infer_node(fst_graph *graph, fst_node_id node, fst_arena *scratch, fst_infer *out);
