@@ -1,0 +1,137 @@
+"""Loading and calling."""
+
+import json
+import os
+import zipfile
+
+from firesteel import _firesteel
+from firesteel._firesteel import Error
+from firesteel._results import rebuilder
+
+
+def load(path, device="cpu", threads=1, method="forward", *, target=None, worker=None, options=None, copy_weights=False,
+         verify_weights=False, allow_compile=True, dynamic_shapes=False):
+    """Opens an archive, a Neuropod package (zip or folder) or a compiled .fst.
+
+    Archives are compiled when a method is first called with arguments of a new kind. `method` is what calling
+    the model calls; `options` goes on to the compiler ("name=value ...").
+    """
+    if str(device) != "cpu":
+        raise Error(f"device '{device}' is not available; models run on 'cpu'")
+    if not isinstance(threads, int) or threads < 1:
+        raise Error(f"threads must be a positive int, not {threads!r}")
+    if threads > 1:
+        options = f"threads={threads} {options or ''}".strip()
+    path = os.fspath(path)
+    native = _firesteel.Model(path, target=target, worker=worker, compile_options=options, copy_weights=copy_weights,
+                              verify_weights=verify_weights, no_compile=not allow_compile, dynamic_shapes=dynamic_shapes)
+    return Model(native, path, method)
+
+
+class Method:
+    """One method of a model: call it as the model's own."""
+
+    __slots__ = ("name", "arguments", "result_type", "has_state", "_native", "_rebuild")
+
+    def __init__(self, native, row):
+        self.name, self.arguments, self.result_type, self.has_state = row
+        self._native = native
+        self._rebuild = rebuilder(self.result_type)
+
+    def __call__(self, *args, **kwargs):
+        result = self._native.infer(self.name, args, kwargs)
+        return self._rebuild(result) if self._rebuild else result
+
+    def __repr__(self):
+        arguments = ", ".join(f"{name}: {type_text}" + (" = ..." if optional else "") for name, type_text, optional in self.arguments)
+        return f"<firesteel method {self.name}({arguments}) -> {self.result_type}>"
+
+
+class Model:
+    """An instance of a model, with state of its own. May be called from several threads."""
+
+    def __init__(self, native, path, method="forward"):
+        self._native, self._path = native, path
+        self._methods = {row[0]: Method(native, row) for row in native.methods()}
+        self._default = method
+        if method != "forward" or not self._methods:
+            self.method(method)
+
+    def __call__(self, *args, **kwargs):
+        return self.method(self._default)(*args, **kwargs)
+
+    def method(self, name):
+        found = self._methods.get(name)
+        if found is None:
+            raise Error(f"the model has no method '{name}'; it has {', '.join(self._methods) or 'none'}")
+        return found
+
+    @property
+    def methods(self):
+        return list(self._methods)
+
+    def infer(self, inputs):
+        """By name, Neuropod's way: a dict of inputs, a dict of outputs."""
+        if not isinstance(inputs, dict):
+            raise Error(f"infer() takes a dict of inputs by name, not a {type(inputs).__name__}")
+        method = self.method(self._default)
+        names = [name for name, _, _ in method.arguments]
+        only_dict = len(names) == 1 and method.arguments[0][1].startswith("Dict[")
+        if only_dict and set(inputs) != set(names):
+            return self._named(method(inputs))
+        return self._named(method(**inputs))
+
+    def _named(self, result):
+        if isinstance(result, dict):
+            return result
+        if hasattr(result, "_fields"):
+            return result._asdict()
+        outputs = [name for name, _, _ in self._native.specs(True)]
+        if isinstance(result, tuple) and result and all(isinstance(item, dict) for item in result):
+            merged = {}
+            for item in result:
+                for name in item:
+                    if name in merged:
+                        raise Error(f"an item with name '{name}' was already returned by this model")
+                merged.update(item)
+            return merged
+        if outputs and len(outputs) != 1:
+            raise Error(f"the model returned no dict, and its output spec names {len(outputs)} outputs ({', '.join(outputs)})")
+        return {outputs[0] if outputs else "output": result}
+
+    def specs(self):
+        """Neuropod's specs: {"inputs": [(name, dtype, dims)], "outputs": [...]}."""
+        return {"inputs": self._native.specs(False), "outputs": self._native.specs(True)}
+
+    def clone(self):
+        """An instance with a copy of the state, sharing code and weights."""
+        return Model(self._native.clone(), self._path, self._default)
+
+    def report(self):
+        return json.loads(self._native.report())
+
+    def dump(self, stage="fused", method=None):
+        """The IR at a stage; from "typed" on, of the arguments that were compiled last."""
+        return self._native.dump(method or self._default, stage)
+
+    @property
+    def graph(self):
+        return self.dump("imported")
+
+    @property
+    def inlined_graph(self):
+        return self.dump("inlined")
+
+    @property
+    def code(self):
+        """The archive's own source text, all its files."""
+        if not zipfile.is_zipfile(self._path):
+            raise Error(f"{self._path} holds no source")
+        with zipfile.ZipFile(self._path) as archive:
+            files = [name for name in archive.namelist() if "/code/" in name and name.endswith(".py")]
+            if not files:
+                raise Error(f"{self._path} holds no source")
+            return "\n".join(f"# {name.split('/', 1)[1]}\n{archive.read(name).decode()}" for name in sorted(files))
+
+    def __repr__(self):
+        return f"<firesteel model {self._path}: {', '.join(repr(m)[len('<firesteel method '):-1] for m in self._methods.values())}>"
