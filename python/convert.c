@@ -103,9 +103,23 @@ static int dtype_of_dl(dl_dtype d) {
   }
 }
 
+// What another library says about its own object becomes an Error with the same text.
+static fst_var *refused_elsewhere(converter *c) {
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyObject *text = value ? PyObject_Str(value) : NULL;
+  if (text) PyErr_Format(c->state->error, "this value cannot be passed to a model: %U", text);
+  else PyErr_SetString(c->state->error, "this value cannot be passed to a model");
+  Py_XDECREF(text);
+  Py_XDECREF(type);
+  Py_XDECREF(value);
+  Py_XDECREF(trace);
+  return NULL;
+}
+
 // Takes the capsule.
 static fst_var *var_from_capsule(converter *c, PyObject *capsule) {
-  if (!capsule) return NULL;
+  if (!capsule) return refused_elsewhere(c);
   dl_managed *managed = PyCapsule_IsValid(capsule, "dltensor") ? PyCapsule_GetPointer(capsule, "dltensor") : NULL;
   fst_var *var = NULL;
   if (!managed) {
@@ -215,9 +229,9 @@ static fst_var *var_from_text(PyObject *object) {
   return var;
 }
 
-static fst_var *var_from_int(PyObject *object) {
+static fst_var *var_from_int(converter *c, PyObject *object) {
   long long value = PyLong_AsLongLong(object);
-  if (value == -1 && PyErr_Occurred()) return NULL;
+  if (value == -1 && PyErr_Occurred()) return refused_elsewhere(c);
   return var_or_memory(fst_var_int(value));
 }
 
@@ -332,11 +346,10 @@ static fst_var *var_from_number_like(converter *c, PyObject *object, const char 
   }
   if (PyIndex_Check(object) && !strstr(type, "float")) {
     PyObject *index = PyNumber_Index(object);
-    fst_var *var = index ? var_from_int(index) : NULL;
+    fst_var *var = index ? var_from_int(c, index) : NULL;
     Py_XDECREF(index);
     return var;
   }
-  (void)c;
   PyObject *real = PyNumber_Float(object);
   fst_var *var = real ? var_or_memory(fst_var_float(PyFloat_AsDouble(real))) : NULL;
   Py_XDECREF(real);
@@ -382,7 +395,7 @@ static fst_var *var_from_array(converter *c, PyObject *object, const char *type)
 static fst_var *convert(converter *c, PyObject *object, const char *type) {
   if (object == Py_None) return var_or_memory(fst_var_none());
   if (PyBool_Check(object)) return var_or_memory(fst_var_bool(object == Py_True));
-  if (PyLong_Check(object)) return strcmp(type, "float") == 0 ? var_or_memory(fst_var_float(PyLong_AsDouble(object))) : var_from_int(object);
+  if (PyLong_Check(object)) return strcmp(type, "float") == 0 ? var_or_memory(fst_var_float(PyLong_AsDouble(object))) : var_from_int(c, object);
   if (PyFloat_Check(object)) return var_or_memory(fst_var_float(PyFloat_AsDouble(object)));
   if (PyComplex_Check(object)) return var_from_complex(object);
   if (PyUnicode_Check(object)) return var_from_text(object);

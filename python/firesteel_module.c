@@ -31,7 +31,10 @@ static PyObject *version(PyObject *module, PyObject *unused) {
 
 static int module_exec(PyObject *module) {
   module_state *state = PyModule_GetState(module);
-  state->error = PyErr_NewExceptionWithDoc("firesteel.Error", "Every refusal and failure. Attributes: code, kind (the class of a model's own exception), text, location.", PyExc_RuntimeError, NULL);
+  // What the module itself refuses has these; what the runtime refuses sets its own.
+  PyObject *fields = Py_BuildValue("{s:i,s:s,s:s,s:s}", "code", FST_FAILED_INVALID, "kind", "", "text", "", "location", "");
+  state->error = fields ? PyErr_NewExceptionWithDoc("firesteel.Error", "Every refusal and failure. Attributes: code, kind (the class of a model's own exception), text, location.", PyExc_RuntimeError, fields) : NULL;
+  Py_XDECREF(fields);
   state->tensor_type = PyType_FromModuleAndSpec(module, &tensor_spec, NULL);
   state->model_type = PyType_FromModuleAndSpec(module, &model_spec, NULL);
   state->make_object = Py_NewRef(Py_None);
