@@ -48,7 +48,7 @@ EXPORT session *conf_open(const char *text, size_t len) {
     fst_error_free(status);
     return s;
   }
-  s->graph = s->module->functions.data[s->module->functions.len - 1];
+  if (s->module->functions.len) s->graph = fst_vec_last(&s->module->functions);
   return s;
 }
 
