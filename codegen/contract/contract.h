@@ -6,7 +6,7 @@
 #ifndef FST_CODEGEN_CONTRACT_CONTRACT_H
 #define FST_CODEGEN_CONTRACT_CONTRACT_H
 
-#include "codegen/llvm/emit_internal.h"
+#include "codegen/llvm/emit.h"
 
 // Emits the statement with tiles, or returns false and emits nothing.
 bool fst_contract_emit(fst_emit *e, const fst_kstmt *stmt);

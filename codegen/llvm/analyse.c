@@ -1,6 +1,6 @@
 // What a schedule must know about a kernel's expressions before code is emitted: which variables each depends
 // on, how memory is walked when a variable grows by one, what cannot fault.
-#include "codegen/llvm/emit_internal.h"
+#include "codegen/llvm/emit.h"
 
 #include <string.h>
 
@@ -129,6 +129,61 @@ static void analyse_expr(fst_emit *e, uint32_t id) {
   }
 }
 
+// ---- equal reductions ----
+// A value that several results are made of is lowered once for each, with fresh variables every time.
+
+typedef struct renaming {
+  const fst_kx_data *from, *to;  // the reductions whose variables correspond
+  const struct renaming *outer;
+} renaming;
+typedef struct twin_search { const fst_emit *e; uint32_t budget; } twin_search;
+
+static bool renames(const fst_emit *e, const renaming *r, fst_kx x) {
+  for (; r; r = r->outer)
+    for (uint32_t i = 0; i < r->from->var_count; i++)
+      if (fst_emit_depends(e, x, r->from->vars[i]) || fst_emit_depends(e, x, r->to->vars[i])) return true;
+  return false;
+}
+
+static bool var_is_same(const renaming *r, uint32_t a, uint32_t b) {
+  for (; r; r = r->outer)
+    for (uint32_t i = 0; i < r->from->var_count; i++)
+      if (r->from->vars[i] == a || r->to->vars[i] == b) return r->from->vars[i] == a && r->to->vars[i] == b;
+  return a == b;
+}
+
+static bool is_same(twin_search *t, const renaming *r, fst_kx a, fst_kx b) {
+  if (fst_kx_eq(a, b) && !renames(t->e, r, a)) return true;
+  const fst_kx_data *x = fst_emit_get(t->e, a), *y = fst_emit_get(t->e, b);
+  if (!t->budget || x->kind != y->kind || x->dtype != y->dtype || x->arg_count != y->arg_count || x->var_count != y->var_count) return false;
+  t->budget--;
+  if (x->kind == FST_KX_VAR) return var_is_same(r, x->index, y->index);
+  if (x->kind == FST_KX_CONST || x->kind == FST_KX_PARAM) return fst_kx_eq(a, b);
+  if (x->prim != y->prim || x->index != y->index || x->reduce != y->reduce) return false;
+  for (uint32_t i = 0; i < x->var_count; i++)
+    if (!is_same(t, r, x->extents[i], y->extents[i])) return false;
+  renaming inner = {x, y, r};
+  for (uint32_t i = 0; i < x->arg_count; i++)
+    if (!is_same(t, x->kind == FST_KX_REDUCE ? &inner : r, x->args[i], y->args[i])) return false;
+  return true;
+}
+
+static void analyse_twins(fst_emit *e) {
+  e->twin = FST_NEW_ARRAY(e->arena, fst_kx, e->kernel->exprs.len + 1);
+  FST_VEC(fst_kx) firsts = {0};
+  for (uint32_t id = 1; id < e->kernel->exprs.len; id++) {
+    fst_kx x = {id};
+    e->twin[id] = x;
+    if (e->kernel->exprs.data[id].kind != FST_KX_REDUCE) continue;
+    for (size_t i = 0; i < firsts.len && fst_kx_eq(e->twin[id], x); i++) {
+      twin_search search = {e, 4096};
+      if (is_same(&search, NULL, firsts.data[i], x)) e->twin[id] = firsts.data[i];
+    }
+    if (fst_kx_eq(e->twin[id], x)) fst_vec_push(&firsts, x);
+  }
+  fst_vec_free(&firsts);
+}
+
 static void extent_note(fst_emit *e, bool *seen, uint32_t var, fst_kx extent) {
   if (seen[var] && !fst_kx_eq(e->extents[var], extent)) e->extents[var] = FST_NO_KX;
   else if (!seen[var]) e->extents[var] = extent;
@@ -161,6 +216,7 @@ void fst_emit_analyse(fst_emit *e) {
   e->memo = FST_NEW_ARRAY(e->arena, LLVMValueRef, count + 1);
   analyse_extents(e);
   for (uint32_t id = 1; id < count; id++) analyse_expr(e, id);
+  analyse_twins(e);
 }
 
 // ---- steps ----

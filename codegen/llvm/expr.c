@@ -1,5 +1,5 @@
 // Expressions to values: memoised, and lazily where a SELECT protects a load.
-#include "codegen/llvm/emit_internal.h"
+#include "codegen/llvm/emit.h"
 
 bool fst_emit_is_varying(const fst_emit *e, fst_kx x) { return fst_set_meets(fst_emit_deps(e, x), e->varying, e->words); }
 
@@ -149,6 +149,7 @@ static LLVMValueRef expr_value(fst_emit *e, fst_kx x) {
 }
 
 LLVMValueRef fst_emit_expr(fst_emit *e, fst_kx x) {
+  x = e->twin[x.id];
   if (e->memo[x.id]) return e->memo[x.id];
   LLVMValueRef value = expr_value(e, x);
   fst_emit_remember(e, x, value);

@@ -1,5 +1,5 @@
 // One kernel, one function: its signature, its packed constants, and sharing between equal kernels.
-#include "codegen/llvm/emit_internal.h"
+#include "codegen/llvm/emit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -177,39 +177,35 @@ static void emit_epilogue(fst_emit *e, struct fst_llvm_emitted *out) {
   }
 }
 
-static fst_status emit_body(fst_emit *e, bool has_scratch) {
+static void emit_body(fst_emit *e, bool has_scratch) {
   e->function = kernel_function_add(e->unit, e->kernel, has_scratch);
   emit_prologue(e, has_scratch);
-  fst_status status = NULL;
-  for (size_t i = 0; i < e->kernel->stmts.len && !status; i++) status = fst_emit_statement(e, &e->kernel->stmts.data[i]);
-  if (!status) LLVMBuildRetVoid(e->b);
-  return status;
+  for (size_t i = 0; i < e->kernel->stmts.len; i++) fst_emit_statement(e, &e->kernel->stmts.data[i]);
+  LLVMBuildRetVoid(e->b);
 }
 
-static fst_status emit_once(fst_llvm_unit *unit, const fst_kernel *k, const void *const *constants, bool has_scratch, struct fst_llvm_emitted *out) {
+static void emit_once(fst_llvm_unit *unit, const fst_kernel *k, const void *const *constants, bool has_scratch, struct fst_llvm_emitted *out) {
   fst_arena arena;
   fst_arena_init(&arena);
   fst_emit e = {.unit = unit, .kernel = k, .b = unit->builder, .arena = &arena, .constants = constants};
   fst_emit_analyse(&e);
-  fst_status status = emit_body(&e, has_scratch);
-  if (!status) emit_epilogue(&e, out);
+  emit_body(&e, has_scratch);
+  emit_epilogue(&e, out);
   fst_vec_free(&e.trail);
   fst_vec_free(&e.packs);
   fst_arena_deinit(&arena);
-  return status;
 }
 
 // Whether a kernel wants scratch memory shows while it is emitted; one that does is emitted again with the
 // argument for it.
-static fst_status kernel_emit_new(fst_llvm_unit *unit, const fst_kernel *k, const void *const *constants, struct fst_llvm_emitted *out) {
+static void kernel_emit_new(fst_llvm_unit *unit, const fst_kernel *k, const void *const *constants, struct fst_llvm_emitted *out) {
   LLVMBasicBlockRef here = LLVMGetInsertBlock(unit->builder);
-  FST_TRY(emit_once(unit, k, constants, false, out));
+  emit_once(unit, k, constants, false, out);
   if (out->scratch_bytes) {
     LLVMDeleteFunction(out->function);
-    FST_TRY(emit_once(unit, k, constants, true, out));
+    emit_once(unit, k, constants, true, out);
   }
   if (here) LLVMPositionBuilderAtEnd(unit->builder, here);
-  return NULL;
 }
 
 // ---- constants ----
@@ -245,14 +241,13 @@ fst_status fst_llvm_kernel_emit(fst_llvm_unit *unit, const fst_kernel *kernel, c
   kernel_key(kernel, constants, &key);
   uint64_t hash = fst_hash_bytes(key.data, key.len, 0);
   struct fst_llvm_emitted *emitted = kernel_find(unit, hash, &key);
-  fst_status status = NULL;
   if (!emitted) {
     emitted = FST_NEW(&unit->arena, struct fst_llvm_emitted);
-    status = kernel_emit_new(unit, kernel, constants, emitted);
+    kernel_emit_new(unit, kernel, constants, emitted);
     fst_llvm_cached cached = {hash, fst_arena_memdup(&unit->arena, key.data, key.len), key.len, emitted};
-    if (!status) fst_vec_push(&unit->kernels, cached);
+    fst_vec_push(&unit->kernels, cached);
   }
   fst_text_deinit(&key);
-  if (!status) *out = result_add(unit, emitted, (uint32_t)kernel->buffers.len, constants, blob);
-  return status;
+  *out = result_add(unit, emitted, (uint32_t)kernel->buffers.len, constants, blob);
+  return NULL;
 }

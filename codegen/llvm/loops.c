@@ -1,6 +1,6 @@
 // Loops, rotated from the start: the test is at the end and a guard in front where there may be no iteration.
 // LLVM need not restructure them, and what lies before a body dominates what follows the loop.
-#include "codegen/llvm/emit_internal.h"
+#include "codegen/llvm/emit.h"
 
 LLVMBasicBlockRef fst_emit_block(fst_emit *e, const char *name) { return LLVMAppendBasicBlockInContext(e->unit->context, e->function, name); }
 

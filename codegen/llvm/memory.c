@@ -4,7 +4,7 @@
 // minus one, evenly, or irregularly. Dead lanes must not touch memory. Where the machine has masked
 // forms they are used (from four bytes an element; below only with AVX-512); elsewhere a dead lane's pointer is
 // turned to a few bytes on the stack, which costs a select instead of a branch.
-#include "codegen/llvm/emit_internal.h"
+#include "codegen/llvm/emit.h"
 
 typedef enum { WALK_UNIFORM, WALK_UNIT, WALK_REVERSED, WALK_EVEN, WALK_IRREGULAR } walk_kind;
 typedef struct walk {

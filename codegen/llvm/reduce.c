@@ -9,7 +9,7 @@
 // ARGMAX and ARGMIN carry the position beside the value. A lane's first element wins over the identity
 // because positions start at the largest integer; equal values prefer the smaller position, so the order of
 // visiting does not matter.
-#include "codegen/llvm/emit_internal.h"
+#include "codegen/llvm/emit.h"
 
 enum { MAX_UNROLL = 8, HEAVY_BODY = 48 };
 

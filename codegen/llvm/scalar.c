@@ -4,7 +4,7 @@
 // float operation carries a fast-math flag, so that results do not depend on the schedule; sums are the
 // exception, and they are formed in reduce.c and codegen/contract/. Integer division must not trap on a lane that
 // nobody asked for, so divisors 0 and -1 are replaced and the result is mended.
-#include "codegen/llvm/emit_internal.h"
+#include "codegen/llvm/emit.h"
 
 #include <string.h>
 
@@ -346,11 +346,13 @@ static LLVMValueRef bool_prim(fst_emit *e, fst_prim prim, LLVMValueRef *args) {
     case FST_PRIM_ADD:
     case FST_PRIM_OR: return LLVMBuildOr(e->b, a, b, "");
     case FST_PRIM_NE:
+    case FST_PRIM_SUB:
     case FST_PRIM_XOR: return LLVMBuildXor(e->b, a, b, "");
     case FST_PRIM_EQ: return LLVMBuildICmp(e->b, LLVMIntEQ, a, b, "");
     case FST_PRIM_LT: return LLVMBuildICmp(e->b, LLVMIntULT, a, b, "");
     case FST_PRIM_LE: return LLVMBuildICmp(e->b, LLVMIntULE, a, b, "");
     case FST_PRIM_NOT: return LLVMBuildNot(e->b, a, "");
+    case FST_PRIM_NEG:
     case FST_PRIM_ABS: return a;
     default: FST_UNREACHABLE("%s of bools", fst_prim_name(prim));
   }

@@ -1,8 +1,8 @@
-// SORT: stable, NaN last.
+// SORT (stable, NaN last) and COMPACT: statements whose points are not independent.
 //
 // Rows are sorted where they are stored, by heap sort: no memory of its own, never worse than n log n. It becomes
 // stable because equal keys are ordered by position, which is stored beside them.
-#include "codegen/llvm/emit_internal.h"
+#include "codegen/llvm/emit.h"
 
 typedef struct sorter {
   const fst_kstmt *stmt;
@@ -151,4 +151,38 @@ static void sort_body(fst_emit *e, void *context) { sort_row(e, context); }
 void fst_emit_sort(fst_emit *e, const fst_kstmt *stmt) {
   sorter s = {stmt, e->kernel->buffers.data[stmt->stores[0].buffer].dtype, stmt->store_count > 1};
   rows_loop(e, stmt, 0, 1, sort_body, &s);
+}
+
+// ---- COMPACT ----
+
+typedef struct compactor { const fst_kstmt *stmt; LLVMValueRef found; } compactor;
+
+static void compact_body(fst_emit *e, void *context) {
+  const compactor *c = context;
+  const fst_kstmt *stmt = c->stmt;
+  LLVMBasicBlockRef keep = fst_emit_block(e, "keep"), next = fst_emit_block(e, "next");
+  LLVMBuildCondBr(e->b, fst_emit_expr(e, stmt->condition), keep, next);
+  LLVMPositionBuilderAtEnd(e->b, keep);
+  size_t mark = fst_emit_scope_open(e);
+  LLVMValueRef found = LLVMBuildLoad2(e->b, e->unit->i64, c->found, "");
+  if (stmt->carry_count) fst_emit_var_bind(e, stmt->carries[0], found, false);
+  for (uint32_t i = 0; i < stmt->store_count; i++) {
+    const fst_kstore *store = &stmt->stores[i];
+    fst_dtype dtype = e->kernel->buffers.data[store->buffer].dtype;
+    LLVMValueRef value = fst_emit_expr(e, store->value);
+    fst_emit_store_at(e, dtype, fst_emit_element_ptr(e, e->buffers[store->buffer], dtype, fst_emit_offset(e, store->buffer, store->indices)), value);
+  }
+  if (stmt->carry_count) fst_emit_var_unbind(e, stmt->carries[0]);
+  fst_emit_scope_close(e, mark);
+  LLVMBuildStore(e->b, LLVMBuildAdd(e->b, found, fst_emit_int(e, 1), ""), c->found);
+  LLVMBuildBr(e->b, next);
+  LLVMPositionBuilderAtEnd(e->b, next);
+}
+
+// The number found so far is the value of the statement's carried variable, where it has one.
+void fst_emit_compact(fst_emit *e, const fst_kstmt *stmt) {
+  compactor c = {stmt, fst_emit_alloca(e, e->unit->i64, 8)};
+  LLVMBuildStore(e->b, fst_emit_int(e, 0), c.found);
+  rows_loop(e, stmt, 0, 0, compact_body, &c);
+  fst_emit_store_at(e, FST_I64, e->buffers[stmt->count_buffer], LLVMBuildLoad2(e->b, e->unit->i64, c.found, ""));
 }

@@ -5,7 +5,7 @@
 // variable goes as far inside as that allows. Before each loop everything is evaluated that only depends on the
 // loops around it. A nest runs under one test that no extent is zero, so what is hoisted out of its loops is
 // needed by some point.
-#include "codegen/llvm/emit_internal.h"
+#include "codegen/llvm/emit.h"
 
 #include "codegen/contract/contract.h"
 
@@ -277,10 +277,12 @@ static LLVMValueRef combine_scattered(fst_emit *e, fst_combine combine, fst_dtyp
 
 static void scatter_body(fst_emit *e, void *context) {
   const fst_kstmt *stmt = context;
+  LLVMValueRef *values = FST_NEW_ARRAY(e->arena, LLVMValueRef, stmt->store_count + 1);
+  for (uint32_t i = 0; i < stmt->store_count; i++) values[i] = fst_emit_expr(e, stmt->stores[i].value);
   for (uint32_t i = 0; i < stmt->store_count; i++) {
     const fst_kstore *store = &stmt->stores[i];
     fst_dtype dtype = e->kernel->buffers.data[store->buffer].dtype;
-    LLVMValueRef value = fst_emit_expr(e, store->value);
+    LLVMValueRef value = values[i];
     LLVMValueRef ptr = fst_emit_element_ptr(e, e->buffers[store->buffer], dtype, fst_emit_offset(e, store->buffer, store->indices));
     if (stmt->combine != FST_COMBINE_SET) value = combine_scattered(e, stmt->combine, dtype, fst_emit_load_at(e, dtype, ptr), value);
     fst_emit_store_at(e, dtype, ptr, value);
@@ -337,7 +339,7 @@ static void emit_scan(fst_emit *e, const fst_kstmt *stmt) {
   nest_guarded(e, &n);
 }
 
-fst_status fst_emit_statement(fst_emit *e, const fst_kstmt *stmt) {
+void fst_emit_statement(fst_emit *e, const fst_kstmt *stmt) {
   FST_ASSERT(stmt->var_count <= FST_KERNEL_MAX_DIMS, "kernel %s: %u variables", e->kernel->name, stmt->var_count);
   size_t mark = fst_emit_scope_open(e);
   e->lane = (fst_lane_state){.var = FST_NO_VAR, .lanes = 1};
@@ -348,8 +350,7 @@ fst_status fst_emit_statement(fst_emit *e, const fst_kstmt *stmt) {
     case FST_KSTMT_SCATTER: emit_scatter(e, stmt); break;
     case FST_KSTMT_SCAN: emit_scan(e, stmt); break;
     case FST_KSTMT_SORT: fst_emit_sort(e, stmt); break;
-    case FST_KSTMT_COMPACT: return FST_FAIL(FST_ERR_UNSUPPORTED, "kernel %s: COMPACT has no native form", e->kernel->name);
+    case FST_KSTMT_COMPACT: fst_emit_compact(e, stmt); break;
   }
   fst_emit_scope_close(e, mark);
-  return NULL;
 }

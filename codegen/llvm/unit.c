@@ -65,6 +65,7 @@ static fst_status unit_machine_create(fst_llvm_unit *unit) {
   LLVMInitializeX86Target();
   LLVMInitializeX86TargetMC();
   LLVMInitializeX86AsmPrinter();
+  LLVMInitializeX86AsmParser();  // for the memory functions' inline assembly
   LLVMTargetRef found = NULL;
   char *message = NULL;
   LLVMBool failed = LLVMGetTargetFromTriple(triple, &found, &message);

@@ -13,8 +13,8 @@
 //
 // Memo. Every expression has at most one value in scope. Scopes follow the control flow: a loop body, a branch
 // or a mask opens one, and closing it forgets what was computed inside.
-#ifndef FST_CODEGEN_LLVM_EMIT_INTERNAL_H
-#define FST_CODEGEN_LLVM_EMIT_INTERNAL_H
+#ifndef FST_CODEGEN_LLVM_EMIT_H
+#define FST_CODEGEN_LLVM_EMIT_H
 
 #include "codegen/contract/pack.h"
 #include "codegen/llvm/unit_internal.h"
@@ -51,6 +51,7 @@ typedef struct fst_emit {
   uint64_t *deps;          // per expression: variables that it depends on, `words` each
   bool *may_fault;         // evaluating it where it is not asked for could read out of bounds
   bool *has_reduce;
+  fst_kx *twin;            // of a REDUCE: the first one that differs from it in the names of its variables only
   fst_kx *extents;         // per variable: what binds it counts to this; none where several binders differ
   // Where we are.
   uint64_t *bound, *varying;  // sets of variables
@@ -159,10 +160,11 @@ typedef void (*fst_lane_body)(fst_emit *e, void *context);
 void fst_emit_lane_loop(fst_emit *e, uint32_t var, LLVMValueRef count, uint32_t lanes, bool mask_tail, fst_lane_body body, void *context);
 LLVMValueRef fst_emit_tail_mask(fst_emit *e, LLVMValueRef left, uint32_t lanes);  // lane < left
 
-// ---- reduce.c, statement.c ----
+// ---- reduce.c, statement.c, sort.c ----
 LLVMValueRef fst_emit_reduce(fst_emit *e, fst_kx x);
-fst_status fst_emit_statement(fst_emit *e, const fst_kstmt *stmt);
+void fst_emit_statement(fst_emit *e, const fst_kstmt *stmt);
 void fst_emit_sort(fst_emit *e, const fst_kstmt *stmt);
+void fst_emit_compact(fst_emit *e, const fst_kstmt *stmt);
 LLVMValueRef fst_emit_better(fst_emit *e, fst_reduce op, fst_dtype dtype, LLVMValueRef value, LLVMValueRef best);
 
 #endif
