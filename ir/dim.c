@@ -292,6 +292,7 @@ static void poly_of(const fst_dims *dims, fst_dim d, poly *out) {
 static void poly_add_constant(poly *p, int64_t c) { p->lost = __builtin_add_overflow(p->constant, c, &p->constant) || p->lost; }
 
 static void poly_add_term(const fst_dims *dims, poly *p, fst_dim t, int64_t coefficient) {
+  if (coefficient == 0) return;
   uint32_t at = 0;
   int order = -1;
   while (at < p->count && (order = expr_compare(dims, p->terms[at].term, t)) < 0) at++;

@@ -21,6 +21,8 @@ typedef struct {
   uint32_t limit;                    // numbers are below the length of the text: no more records fit
   uint32_t root;
   const char *root_at;
+  fst_status unbalanced;             // a function without its end: reading it says more than that
+  const char *unbalanced_at;
 } reader;
 
 // ---- skipping --------------------------------------------------------------------------------------
@@ -206,7 +208,11 @@ static fst_status read_root(reader *r) {
 
 static fst_status read_function_head(reader *r) {
   fst_vec_push(&r->functions, r->p.at);
-  return skip_to(&r->p, '{');
+  r->unbalanced = skip_to(&r->p, '{');
+  if (!r->unbalanced) return NULL;
+  r->unbalanced_at = r->p.at;
+  r->p.at += strlen(r->p.at);
+  return NULL;
 }
 
 // ---- classes ---------------------------------------------------------------------------------------
@@ -449,7 +455,10 @@ static fst_status read_all(reader *r, const char *end) {
     r->p.at = r->functions.data[i];
     FST_TRY(fst_parse_function(&r->p));
   }
-  return NULL;
+  fst_status status = r->unbalanced;
+  if (status) r->p.at = r->unbalanced_at;
+  r->unbalanced = NULL;
+  return status;
 }
 
 static fst_status at_position(const fst_parser *p, const char *file, fst_status status) {
@@ -471,6 +480,7 @@ fst_status fst_module_parse(const char *text, size_t len, const char *file_name,
   fst_status status = read_all(&r, r.p.text + len);
   if (status) status = at_position(&r.p, file_name, status);
   else status = fst_error_prefix(fst_module_verify(r.p.m), "%s", file_name);
+  fst_error_free(r.unbalanced);
   fst_map_deinit(&r.p.names);
   fst_vec_free(&r.p.scope);
   fst_vec_free(&r.lists);
