@@ -492,7 +492,7 @@ class Shared(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.first = SharedPart()
+        self.first = script(SharedPart())  # scripted once: scripting a part twice would make two of it
         self.second = self.first
         self.tied = nn.Linear(4, 4, bias=False)
         self.tied.weight = self.first.linear.weight
