@@ -1,0 +1,179 @@
+// inline: every call of a method or function becomes the callee's body.
+//
+// Expects any stage before `typed`; changes prim::CallMethod and prim::CallFunction, leaves alone nothing: a call
+// that cannot be resolved (an interface's method, recursion) is an error that names it. Calling a module's
+// `forward` runs its pre-hooks and hooks too, as PyTorch does. Locations remember the calls they came through.
+// Cost: the size of the result.
+//
+// Before:                                                    After:
+//   %1 : Tensor = prim::CallFunction[name="twice"](%x)         %1 : Tensor = aten::add.Tensor(%x, %x, 1)
+#include <stdio.h>
+#include <string.h>
+
+#include "passes/pass.h"
+
+enum { MOST_DEPTH = 200 };
+
+typedef struct {
+  fst_pass_ctx *pc;
+  fst_graph *g;
+  fst_sym stack[MOST_DEPTH];
+  uint32_t depth;
+} inliner;
+
+static fst_status inline_block(inliner *in, fst_block_id block);
+
+static const char *text(const inliner *in, fst_sym s) { return fst_sym_text(&in->g->module->strings, s); }
+
+static void relocate(inliner *in, fst_node_id id, fst_loc caller) {
+  fst_node *n = fst_node_get(in->g, id);
+  n->loc = fst_loc_inline(in->g->module, n->loc, caller);
+  for (uint32_t b = 0; b < n->block_count; b++)
+    for (FST_EACH_NODE(in->g, n->blocks[b], inner)) relocate(in, inner, caller);
+}
+
+// Copies the callee's nodes before `at`; its calls are inlined in turn. `args` has its parameters' values.
+static fst_status splice(inliner *in, const fst_graph *callee, const fst_value_id *args, uint32_t count, fst_node_id at, fst_value_id *out_result) {
+  fst_graph *g = in->g;
+  const fst_block *entry = fst_block_get(callee, callee->entry);
+  fst_loc caller = fst_node_get(g, at)->loc;
+  if (count > entry->params.len) return FST_FAIL(FST_ERR_CORRUPT, "%s takes %zu arguments and is called with %u", text(in, callee->name), entry->params.len, count);
+  for (uint32_t i = 0; i < in->depth; i++)
+    if (in->stack[i] == callee->name) return FST_FAIL(FST_ERR_UNSUPPORTED, "%s calls itself", text(in, callee->name));
+  if (in->depth == MOST_DEPTH) return FST_FAIL(FST_ERR_UNSUPPORTED, "calls are nested more than %d deep at %s", MOST_DEPTH, text(in, callee->name));
+  in->stack[in->depth++] = callee->name;
+  fst_map map = {0};
+  for (size_t i = 0; i < entry->params.len; i++) {
+    fst_value_id v = i < count ? args[i] : FST_NO_VALUE;
+    if (!v.id && i < callee->defaults.len && callee->defaults.data[i].id) v = fst_graph_const(g, callee->defaults.data[i]);
+    if (!v.id) {
+      fst_map_deinit(&map);
+      return FST_FAIL(FST_ERR_CORRUPT, "%s is called without its argument %zu", text(in, callee->name), i);
+    }
+    fst_map_set(&map, entry->params.data[i].id, v.id);
+  }
+  // A block of its own while calls inside are resolved, so that only new nodes are visited.
+  fst_node_id holder = fst_node_create(g, FST_OP_GROUP, NULL, 0, 0, caller);
+  fst_node_insert_before(g, at, holder);
+  fst_block_id body = fst_node_add_block(g, holder);
+  fst_value_id result = FST_NO_VALUE;
+  for (FST_EACH_NODE(callee, callee->entry, id)) {
+    const fst_node *n = fst_node_get(callee, id);
+    if (n->op == FST_OP_RETURN) {
+      uint64_t mapped;
+      const fst_value *v = n->operand_count ? fst_value_get(callee, n->operands[0]) : NULL;
+      if (!v) result = fst_graph_const_none(g);
+      else if (v->kind == FST_VALUE_CONST) result = fst_graph_const(g, v->constant);
+      else if (fst_map_get(&map, n->operands[0].id, &mapped)) result = (fst_value_id){(uint32_t)mapped};
+      break;
+    }
+    fst_node_id copy = fst_node_clone(g, body, FST_NO_NODE, callee, id, &map);
+    relocate(in, copy, caller);
+  }
+  fst_map_deinit(&map);
+  // The result may be a call's: it is replaced when that is inlined, so hold it by a use.
+  fst_node_id keep = fst_node_create(g, FST_OP_YIELD, &result, 1, 0, caller);
+  fst_node_append(g, body, keep);
+  fst_status status = inline_block(in, body);
+  if (!status) {
+    *out_result = fst_node_get(g, keep)->operands[0];
+    fst_node_erase(g, keep);
+    for (FST_EACH_NODE(g, body, id)) fst_node_move_before(g, holder, id);
+    fst_node_erase(g, holder);
+  }
+  in->depth--;
+  return status;
+}
+
+static fst_status call_named(inliner *in, fst_sym function, const fst_value_id *args, uint32_t count, fst_node_id at, fst_value_id *out) {
+  const fst_graph *callee = fst_module_find_function(in->g->module, function);
+  if (!callee) return FST_FAIL(FST_ERR_CORRUPT, "function %s is called but not in the archive", text(in, function));
+  return splice(in, callee, args, count, at, out);
+}
+
+// A pre-hook's result takes the place of the arguments (a tuple is all of them), a hook's that of the result; None
+// keeps them.
+static fst_status run_pre_hook(inliner *in, fst_sym hook, fst_value_id *args, uint32_t *count, fst_node_id at) {
+  fst_graph *g = in->g;
+  fst_types *types = g->module->types;
+  fst_loc loc = fst_node_get(g, at)->loc;
+  fst_node_id pack = fst_node_create(g, FST_OP_TUPLE_CONSTRUCT, args + 1, *count - 1, 1, loc);
+  fst_node_insert_before(g, at, pack);
+  fst_type item[64];
+  for (uint32_t i = 1; i < *count && i < 64; i++) item[i - 1] = fst_value_type(g, args[i]);
+  fst_value_id packed = fst_node_get(g, pack)->results[0], operands[2] = {args[0], packed}, result;
+  fst_value_set_type(g, packed, fst_type_tuple(types, item, *count - 1));
+  FST_TRY(call_named(in, hook, operands, 2, at, &result));
+  const fst_type_data *t = fst_value_type_data(g, result);
+  if (t->kind == FST_TY_NONE) return NULL;
+  if (t->kind != FST_TY_TUPLE) {
+    args[1] = result;
+    *count = 2;
+    return NULL;
+  }
+  fst_node_id unpack = fst_node_create(g, FST_OP_TUPLE_UNPACK, &result, 1, t->count, loc);
+  fst_node_insert_before(g, at, unpack);
+  for (uint32_t i = 0; i < t->count && i < 63; i++) {
+    args[i + 1] = fst_node_get(g, unpack)->results[i];
+    fst_value_set_type(g, args[i + 1], t->items[i]);
+  }
+  *count = t->count + 1;
+  return NULL;
+}
+
+static fst_status run_hook(inliner *in, fst_sym hook, const fst_value_id *args, uint32_t count, fst_value_id *result, fst_node_id at) {
+  fst_graph *g = in->g;
+  fst_type item[64];
+  fst_node_id pack = fst_node_create(g, FST_OP_TUPLE_CONSTRUCT, args + 1, count - 1, 1, fst_node_get(g, at)->loc);
+  fst_node_insert_before(g, at, pack);
+  for (uint32_t i = 1; i < count && i < 64; i++) item[i - 1] = fst_value_type(g, args[i]);
+  fst_value_id packed = fst_node_get(g, pack)->results[0], operands[3] = {args[0], packed, *result}, changed;
+  fst_value_set_type(g, packed, fst_type_tuple(g->module->types, item, count - 1));
+  FST_TRY(call_named(in, hook, operands, 3, at, &changed));
+  if (fst_value_type_data(g, changed)->kind != FST_TY_NONE) *result = changed;
+  return NULL;
+}
+
+static fst_status inline_method(inliner *in, fst_node_id id, fst_value_id *out) {
+  fst_graph *g = in->g;
+  fst_module *m = g->module;
+  const fst_node *n = fst_node_get(g, id);
+  const fst_type_data *t = fst_value_type_data(g, n->operands[0]);
+  fst_class_id cls_id = t->kind == FST_TY_CLASS ? fst_module_find_class(m, t->name) : (fst_class_id){0};
+  if (!cls_id.id) return FST_FAIL(FST_ERR_CORRUPT, "method %s of an unknown class is called", text(in, n->name));
+  const fst_class *cls = fst_module_class(m, cls_id);
+  if (cls->kind == FST_CLASS_INTERFACE)
+    return FST_FAIL(FST_ERR_UNSUPPORTED, "%s is a method of the interface %s: which one runs is only known at run time", text(in, n->name), text(in, cls->name));
+  const fst_graph *callee = fst_class_method(m, cls, n->name);
+  if (!callee) return FST_FAIL(FST_ERR_CORRUPT, "class %s has no method %s", text(in, cls->name), text(in, n->name));
+  fst_value_id args[64];
+  uint32_t count = n->operand_count;
+  if (count > 63) return FST_FAIL(FST_ERR_UNSUPPORTED, "%s is called with more than 62 arguments", text(in, n->name));
+  memcpy(args, n->operands, count * sizeof *args);
+  bool hooked = !strcmp(text(in, n->name), "forward");
+  for (uint32_t i = 0; hooked && i < cls->pre_hook_count; i++) FST_TRY(run_pre_hook(in, cls->pre_hooks[i], args, &count, id));
+  FST_TRY(splice(in, callee, args, count, id, out));
+  for (uint32_t i = 0; hooked && i < cls->hook_count; i++) FST_TRY(run_hook(in, cls->hooks[i], args, count, out, id));
+  return NULL;
+}
+
+static fst_status inline_block(inliner *in, fst_block_id block) {
+  fst_graph *g = in->g;
+  for (FST_EACH_NODE(g, block, id)) {
+    fst_node *n = fst_node_get(g, id);
+    for (uint32_t b = 0; b < n->block_count; b++) FST_TRY(inline_block(in, n->blocks[b]));
+    fst_value_id result;
+    if (n->op == FST_OP_CALL_METHOD) FST_TRY(inline_method(in, id, &result));
+    else if (n->op == FST_OP_CALL_FUNCTION) FST_TRY(call_named(in, n->name, n->operands, n->operand_count, id, &result));
+    else continue;
+    in->pc->changes++;   // never limited: nothing after works with calls in place
+    if (n->result_count) fst_value_replace(g, n->results[0], result);
+    fst_node_erase(g, id);
+  }
+  return NULL;
+}
+
+fst_status fst_pass_inline(fst_pass_ctx *pc, fst_graph *graph) {
+  inliner in = {.pc = pc, .g = graph, .stack = {graph->name}, .depth = 1};
+  return inline_block(&in, graph->entry);
+}
