@@ -328,7 +328,12 @@ static bool node_composed(session *s, fst_node_id node, bool *out_stays) {
     if (!node_run(s, part)) return false;
     part = next;
   }
-  for (uint32_t i = 0; i < n->result_count; i++) fst_value_replace(s->graph, n->results[i], results[i]);
+  for (uint32_t i = 0; i < n->result_count; i++) {
+    char *data = cell_of(s, results[i])->data;
+    cell_of(s, n->results[i])->data = data;  // an in-place form reads it there
+    fst_value_set_type(s->graph, n->results[i], fst_value_type(s->graph, results[i]));
+    fst_value_replace(s->graph, n->results[i], results[i]);
+  }
   return true;
 }
 
