@@ -17,7 +17,7 @@ ALLOWED = {
     "driver": ["passes", "codegen", "frontend", "ir", "base"],
     "driver/worker": ["driver", "base"],
     "runtime": ["base", "include"],
-    "cli": ["base", "include"],
+    "cli": ["runtime", "base", "include"],
     "python": ["base", "include"],
     "include": [],
 }

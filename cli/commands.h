@@ -1,0 +1,32 @@
+// The commands of the command line. Each takes the words after its name and returns the exit code.
+#ifndef FST_CLI_COMMANDS_H
+#define FST_CLI_COMMANDS_H
+
+int fst_command_run(int argc, char **argv);
+int fst_command_compile(int argc, char **argv);
+int fst_command_bench(int argc, char **argv);
+int fst_command_check(int argc, char **argv);
+int fst_command_dump(int argc, char **argv);
+int fst_command_inspect(int argc, char **argv);
+int fst_command_opt(int argc, char **argv);
+
+#define FST_INPUT_DETAILS                                                                     \
+  "Inputs are given by name or, without `NAME=`, in order:\n"                                 \
+  "  --input x=chunk.npy             an array in a file\n"                                    \
+  "  --input 'x: f32[1, 3, 224]'     random numbers, the same each time (whole numbers: zeros)\n" \
+  "  --input sr=16000                a number; also true, false, none, \"text\", [1, 2], (1, 2), {\"a\": 1}\n" \
+  "  --inputs all.npz                every array of the file, by name"
+#define FST_RUN_DETAILS "MODEL is an archive, a Neuropod, or a compiled file; what is not compiled yet is compiled in memory.\n" FST_INPUT_DETAILS
+#define FST_BENCH_DETAILS FST_INPUT_DETAILS
+#define FST_CHECK_DETAILS "Exit code 0: equal within the tolerances; 1: different, or a model failed.\n" FST_INPUT_DETAILS
+#define FST_SIGNATURE_DETAILS                                                                  \
+  "What it is compiled for:\n"                                                                 \
+  "  --input 'x: f32[N, 3, 224, 224]'  type and sizes of an argument; a name stands for any size, equal names\n" \
+  "                                    for equal sizes\n"                                       \
+  "  --example inputs.npz              the very types and sizes of these arrays\n"              \
+  "A Neuropod's input spec says it already. `--method NAME` begins the inputs of another method."
+#define FST_COMPILE_DETAILS "Refuses, by name, what has no native code. A Neuropod stays a Neuropod.\n" FST_SIGNATURE_DETAILS
+#define FST_DUMP_DETAILS "Stages: imported, inlined, typed, functional, fused, planned, llvm, asm.\n" FST_SIGNATURE_DETAILS
+#define FST_OPT_DETAILS "FILE may be `-` for standard input. Without --passes the text is only parsed, verified and printed."
+
+#endif
