@@ -12,6 +12,8 @@ import math
 import os
 import re
 import sys
+import types
+import unittest
 import warnings
 from collections import namedtuple
 
@@ -60,6 +62,8 @@ class CannotWrite(Exception):
 def tensor_type(t):
     if t.layout != torch.strided:
         raise CannotWrite("sparse tensor")
+    if t.dim() == 0:
+        return "%s[]" % DTYPES[t.dtype]
     return "%s[%s]{%s}" % (DTYPES[t.dtype], ", ".join(map(str, t.shape)), ", ".join(map(str, t.stride())))
 
 
@@ -316,6 +320,21 @@ SAMPLES = 3  # of each variant
 SAMPLE_DTYPES = (torch.float32, torch.int64, torch.bool)
 
 
+def op_infos():
+    """torch.testing's table. It is imported with torch's whole test machinery, of which one part (expecttest) is
+    no dependence of ours and is only inherited from."""
+    if "expecttest" not in sys.modules:
+        try:
+            import expecttest  # noqa: F401
+        except ImportError:
+            stand_in = types.ModuleType("expecttest")
+            stand_in.TestCase = unittest.TestCase
+            stand_in.assert_expected_inline = stand_in.ACCEPT = None
+            sys.modules["expecttest"] = stand_in
+    from torch.testing._internal.common_methods_invocations import op_db
+    return op_db
+
+
 def op_cases(op, dtype):
     """(label, function, inputs) of an OpInfo's first samples."""
     if dtype not in op.supported_dtypes("cpu"):
@@ -334,9 +353,8 @@ def op_cases(op, dtype):
 
 def sweep(lib, names=None):
     """Outcomes of all OpInfo samples: {label: outcome}, one child a variant."""
-    from torch.testing._internal.common_methods_invocations import op_db
     outcomes = {}
-    for op in op_db:
+    for op in op_infos():
         if names and op.name not in names and op.formatted_name not in names:
             continue
         for dtype in SAMPLE_DTYPES:
