@@ -24,7 +24,8 @@ int fst_command_opt(int argc, char **argv);
   "  --input 'x: f32[N, 3, 224, 224]'  type and sizes of an argument; a name stands for any size, equal names\n" \
   "                                    for equal sizes\n"                                       \
   "  --example inputs.npz              the very types and sizes of these arrays\n"              \
-  "A Neuropod's input spec says it already. `--method NAME` begins the inputs of another method."
+  "A Neuropod's input spec says it already. With several `--method NAME` each\n"                       \
+  "is followed by its own inputs."
 #define FST_COMPILE_DETAILS "Refuses, by name, what has no native code. A Neuropod stays a Neuropod.\n" FST_SIGNATURE_DETAILS
 #define FST_DUMP_DETAILS "Stages: imported, inlined, typed, functional, fused, planned, llvm, asm.\n" FST_SIGNATURE_DETAILS
 #define FST_OPT_DETAILS "FILE may be `-` for standard input. Without --passes the text is only parsed, verified and printed."

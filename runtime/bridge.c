@@ -31,6 +31,8 @@ static const fst_bridge_host host = {
   .list_assign = host_list_assign, .opaque_make = fst_opaque_make,
 };
 
+const fst_bridge_host *fst_bridge_host_table(void) { return &host; }
+
 static fst_status bridge_open(fst_program *p, fst_bridge_call_fn *out) {
   fst_buf path = {0};
   char *folder = p->bridge_path ? NULL : fst_library_folder();

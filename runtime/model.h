@@ -102,6 +102,9 @@ fst_failure *fst_model_invoke(fst_model *model, const fst_arguments *arguments, 
 // Opens the bridge on the first call. Called with no lock held.
 int32_t fst_bridge_run(fst_ctx *ctx, int64_t op, int64_t count, const fst_val *vals, int64_t results, fst_val *out);
 
+// What the bridge is given by this process.
+const fst_bridge_host *fst_bridge_host_table(void);
+
 // Folder of this library, for what lies beside it; malloc'ed, NULL when unknown.
 char *fst_library_folder(void);
 
