@@ -245,7 +245,7 @@ int fst_infer_sum_to_size(fst_infer *in) {
   if (!self) return FST_INFER_UNKNOWN;
   if (rank < 0) return fst_infer_give_up(in, "the sizes are not known");
   if (rank > self->rank || fst_dtype_kind_of(self->dtype) == FST_KIND_COMPLEX) return fst_infer_give_up(in, "sizes that do not fit");
-  bool same = rank == self->rank;
+  bool same = rank == self->rank && rank > 0;   // of no sizes at all, PyTorch takes the full sum
   for (int i = 0; i < rank; i++) {
     fst_dim from = self->dims[self->rank - rank + i];
     int equal = fst_dim_equal(in->dims, from, sizes[i]), one = fst_dim_equal(in->dims, sizes[i], fst_dim_const(in->dims, 1));

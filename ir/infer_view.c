@@ -19,13 +19,13 @@ static bool dim_is(const fst_infer *in, fst_dim d, int64_t value) { return fst_d
 static bool dim_may_be(const fst_infer *in, fst_dim d, int64_t value) { return fst_dim_equal(in->dims, d, dim_int(in, value)) != 0; }
 
 static int view_set(fst_infer *in, fst_dtype dtype, const fst_shape *shape, fst_dim offset) {
+  in->view_offset = offset;
   if (node_info(in)->cls == FST_CLASS_COPY) {
     fst_infer_set_tensor(in, 0, dtype, shape->rank, shape->dims);
     return FST_INFER_OK;
   }
   fst_infer_set_strided(in, 0, dtype, shape->rank, shape->dims, shape->strides);
   in->is_view = true;
-  in->view_offset = offset;
   return FST_INFER_OK;
 }
 
@@ -544,6 +544,7 @@ static int expand_to(fst_infer *in, const fst_dim *sizes, int rank) {
       return fst_infer_raise(in, "The expanded size of the tensor must match the existing size at non-singleton dimension %d.", i);
     out.strides[i] = expand_stride(in, shape.dims[from], out.dims[i], shape.strides[from]);
   }
+  for (int i = 0; shape.rank == 0 && i < rank; i++) out.strides[i] = dim_int(in, 0);  // not dense, even over sizes of 1
   return view_set(in, self->dtype, &out, dim_int(in, 0));
 }
 

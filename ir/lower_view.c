@@ -185,8 +185,8 @@ void fst_lower_as_strided(fst_lower *lo) {
   fst_kx index[FST_MAX_RANK];
   const fst_type_data *result = fst_lower_result_type(lo, 0);
   int rank = fst_lower_int_list(lo, 2, strides, FST_MAX_RANK);
-  bool is_view = fst_view_offset(lo->graph, lo->node, &offset);
-  if (rank != result->rank || !is_view || !fst_shape_is_contiguous(dims_of(lo), &shape)) return;
+  bool is_known = fst_view_start(lo->graph, lo->node, &offset);
+  if (rank != result->rank || !is_known || !fst_shape_is_contiguous(dims_of(lo), &shape)) return;
   fst_kx position = fst_lower_dim(lo, offset);
   for (int i = 0; i < rank; i++) position = kx_add(lo, position, kx_mul(lo, lo->index[i], fst_lower_dim(lo, strides[i])));
   group_split(lo, fst_lower_type(lo, 0), 0, shape.rank, position, index);

@@ -8,9 +8,11 @@ enum { VIEW_RESULTS = 8 };
 
 // Runs the node's inference for its view facts only; the graph's types stay as they are.
 static bool view_facts(const fst_graph *graph, fst_node_id node, fst_dim *out_offset) {
+  *out_offset = FST_DIM_UNKNOWN;
   const fst_node *n = fst_node_get(graph, node);
   const fst_op_info *info = fst_op_get(n->op);
-  if (!info || !info->infer || n->result_count != 1 || (info->cls != FST_CLASS_VIEW && !info->inplace_of)) return false;
+  bool may_view = info && (info->cls == FST_CLASS_VIEW || info->cls == FST_CLASS_COPY || info->inplace_of);
+  if (!may_view || !info->infer || n->result_count != 1) return false;
   fst_arena scratch;
   fst_arena_init(&scratch);
   fst_type types[VIEW_RESULTS] = {{0}};
@@ -36,6 +38,11 @@ bool fst_view_offset(const fst_graph *graph, fst_node_id node, fst_dim *out_elem
   if (!view_facts(graph, node, &offset) || !fst_dim_is_known(offset)) return false;
   *out_elements = offset;
   return true;
+}
+
+bool fst_view_start(const fst_graph *graph, fst_node_id node, fst_dim *out_elements) {
+  view_facts(graph, node, out_elements);
+  return fst_dim_is_known(*out_elements);
 }
 
 // ---- 0-d integer tensors ---------------------------------------------------------------------------

@@ -25,6 +25,8 @@ int fst_view_slice_part(fst_infer *in, const fst_shape *shape, fst_view_part *ou
 int fst_view_narrow_part(fst_infer *in, const fst_shape *shape, fst_view_part *out);
 int fst_view_diagonal_part(fst_infer *in, const fst_shape *shape, fst_view_diagonal *out);
 
+// fst_view_offset for rows that copy what they would view, as well.
+bool fst_view_start(const fst_graph *graph, fst_node_id node, fst_dim *out_elements);
 // The value of a 0-d integer tensor as an expression, where it was made from one: traced models carry sizes
 // through NumToTensor, tensor arithmetic and Int. Unknown otherwise.
 fst_dim fst_tensor_int(const fst_graph *graph, fst_value_id value, fst_dims *dims);

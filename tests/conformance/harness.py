@@ -129,7 +129,9 @@ class Writer:
     def constant(self, node):
         out = node.output()
         value = out.toIValue() if out.type().kind() != "NoneType" else None
-        if isinstance(value, torch.Tensor):
+        if out.type().kind() == "TensorType" and value is not None:
+            # A number that tracing made a 0-d tensor comes as a number here.
+            value = torch.as_tensor(value, dtype=out.type().dtype())
             self.extra.append(value)
             self.param(out.debugName(), value)
         else:
@@ -223,12 +225,14 @@ def read_result(lib, session, index):
         return torch.empty_strided(sizes, strides, dtype=dtype)
     width = torch.empty(0, dtype=dtype).element_size()
     raw = (ctypes.c_char * (reach * width)).from_address(lib.conf_result_data(session, index))
-    return torch.frombuffer(bytearray(raw), dtype=dtype).as_strided(sizes, strides).clone(memory_format=torch.preserve_format)
+    return torch.frombuffer(bytearray(raw), dtype=dtype).as_strided(sizes, strides)
 
 
-def difference(ours, theirs, ignore_strides=False):
-    """What differs between a result and PyTorch's, or None."""
+def difference(ours, theirs, undefined=False):
+    """What differs between a result and PyTorch's, or None. `undefined`: the elements may be anything."""
     if not isinstance(theirs, torch.Tensor):
+        if isinstance(ours, torch.Tensor) and ours.dim() == 0:  # tracing turns sizes into 0-d tensors
+            ours = ours.item()
         same = ours == theirs or (ours != ours and theirs != theirs)
         return None if same and type(ours) is type(theirs) else "%r instead of %r" % (ours, theirs)
     if not isinstance(ours, torch.Tensor):
@@ -237,13 +241,25 @@ def difference(ours, theirs, ignore_strides=False):
         return "dtype %s instead of %s" % (ours.dtype, theirs.dtype)
     if ours.shape != theirs.shape:
         return "sizes %s instead of %s" % (list(ours.shape), list(theirs.shape))
-    if not ignore_strides and ours.stride() != theirs.stride():
+    if ours.stride() != theirs.stride():
         return "strides %s instead of %s of sizes %s" % (ours.stride(), theirs.stride(), list(theirs.shape))
+    if undefined:
+        return None
     try:
         torch.testing.assert_close(ours, theirs.detach(), equal_nan=True)
     except AssertionError as error:
         return "values: " + str(error).strip().replace("\n", " ")
     return None
+
+
+def agrees_in_double(call, tensors, results):
+    """Are the results what PyTorch gets in double? Its own float kernels are further off now and then."""
+    wide = [t.double() if t.is_floating_point() else t for t in copies(tensors)]
+    try:
+        exact = results_of(call(*wide))
+    except Exception:
+        return False
+    return len(exact) == len(results) and not any(difference(a, b.to(a.dtype)) for a, b in zip(results, exact))
 
 
 def run_text(lib, text, tensors):
@@ -261,8 +277,13 @@ def run_text(lib, text, tensors):
         lib.conf_close(session)
 
 
-def check(lib, function, inputs, show=False):
-    """Runs function(*inputs) in PyTorch and here."""
+# Results whose elements PyTorch leaves open: fresh memory, and positions of equal elements.
+UNDEFINED = {"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "empty_permuted"}
+OPEN_POSITIONS = {"sort", "argsort", "topk", "kthvalue", "mode", "median", "nanmedian", "msort"}
+
+
+def check(lib, function, inputs, show=False, name=""):
+    """Runs function(*inputs) in PyTorch and here. `name` is the OpInfo's."""
     tensors, rebuild = flatten(inputs)
     call = lambda *ts: function(*rebuild(ts))
     with torch.no_grad():
@@ -272,7 +293,7 @@ def check(lib, function, inputs, show=False):
             traced = torch.jit.trace(call, tuple(copies(tensors)), check_trace=False)
         except Exception as error:  # PyTorch itself refuses: nothing to compare
             return Outcome("skipped", str(error))
-        if any(difference(a, b) for a, b in zip(expected, again)):
+        if name not in UNDEFINED and any(difference(a, b) for a, b in zip(expected, again)):
             return Outcome("skipped", "random")
         ours = copies(tensors)
         try:
@@ -288,8 +309,10 @@ def check(lib, function, inputs, show=False):
     if len(results) != len(expected):
         return Outcome("wrong", "%d results instead of %d" % (len(results), len(expected)))
     for i, (a, b) in enumerate(zip(results, expected)):
-        found = difference(a, b)
-        if found:
+        has_ties = name in OPEN_POSITIONS and not tensors[0].is_floating_point() and b.dtype == torch.int64
+        is_position = has_ties and (i == 1 or name == "argsort")
+        found = difference(a, b, undefined=name in UNDEFINED or is_position)
+        if found and not (found.startswith("values") and agrees_in_double(call, tensors, results)):
             return Outcome("wrong", "result %d: %s" % (i, found))
     return Outcome("ok", "")
 
@@ -362,7 +385,7 @@ def sweep(lib, names=None):
 
             def work(op=op, dtype=dtype):
                 for _, function, inputs in op_cases(op, dtype):
-                    yield check(lib, function, inputs)
+                    yield check(lib, function, inputs, name=op.name)
 
             try:
                 labels = [label for label, _, _ in op_cases(op, dtype)]
