@@ -82,7 +82,9 @@ int fst_infer_one_hot(fst_infer *in) {
   if (x->dtype != FST_I64) return fst_infer_raise(in, "one_hot is only applicable to index tensor of type LongTensor.");
   if (!fst_dim_is_known(classes) || x->rank >= FST_MAX_RANK) return fst_infer_give_up(in, "the number of classes is not known");
   fst_dim_bounds(in->dims, classes, &low, &high);
-  if (low < 1) return fst_infer_give_up(in, "the number of classes depends on data");
+  if (high == -1 && low == -1) return fst_infer_compose(in);
+  if (high < 1) return fst_infer_raise(in, "num_classes should be positive");
+  if (low < 0) return fst_infer_give_up(in, "the number of classes is not known");
   if (x->rank > 0) memcpy(dims, x->dims, sizeof(fst_dim) * (size_t)x->rank);
   dims[x->rank] = classes;
   fst_infer_set_tensor(in, 0, FST_I64, x->rank + 1, dims);
@@ -240,7 +242,9 @@ int fst_infer_nonzero_static(fst_infer *in) {
   fst_dim size = fst_args_dim(in, "size", FST_DIM_UNKNOWN);
   if (!x) return FST_INFER_UNKNOWN;
   if (!fst_dim_is_known(size)) return fst_infer_give_up(in, "the number of rows is not known");
-  fst_infer_set_tensor(in, 0, FST_I64, 2, (fst_dim[]){size, fst_dim_const(in->dims, x->rank)});
+  fst_dim one = fst_dim_const(in->dims, 1), dims[2] = {size, fst_dim_const(in->dims, x->rank)};
+  if (fst_args_find(in, "fill_value") >= 0) fst_infer_set_tensor(in, 0, FST_I64, 2, dims);
+  else fst_infer_set_strided(in, 0, FST_I64, 2, dims, (fst_dim[]){one, size});
   return FST_INFER_OK;
 }
 

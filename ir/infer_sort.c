@@ -14,3 +14,22 @@ int fst_infer_sort(fst_infer *in) {
   fst_infer_set_like(in, 1, FST_I64, x);
   return FST_INFER_OK;
 }
+
+int fst_infer_pick(fst_infer *in) {  // topk, kthvalue, median: k elements, or one, along a dim
+  const fst_type_data *x = fst_infer_tensor(in, 0);
+  bool keeps = true;
+  int64_t axis;
+  fst_dim dims[FST_MAX_RANK], one = fst_dim_const(in->dims, 1), k = fst_args_dim(in, "k", one), count = one;
+  if (!x) return FST_INFER_UNKNOWN;
+  if (!fst_args_int(in, "dim", -1, &axis) || !fst_args_bool(in, "keepdim", false, &keeps) || !fst_dim_is_known(k)) return fst_infer_give_up(in, "dim or the number of elements is not known");
+  int dim = fst_infer_wrap_dim(in, axis, x->rank ? x->rank : 1), rank = 0;
+  if (dim < 0) return FST_INFER_RAISES;
+  if (fst_args_find(in, "keepdim") < 0) keeps = true, count = k;
+  if (x->rank && fst_dim_less(in->dims, x->dims[dim], k) == 1)
+    return fst_infer_raise(in, count == k && fst_args_find(in, "keepdim") < 0 ? "selected index k out of range" : "kthvalue(): selected number k out of range for dimension %d", dim);
+  for (int d = 0; d < x->rank; d++)
+    if (d != dim || keeps) dims[rank++] = d == dim ? count : x->dims[d];
+  fst_infer_set_tensor(in, 0, x->dtype, rank, dims);
+  fst_infer_set_tensor(in, 1, FST_I64, rank, dims);
+  return FST_INFER_OK;
+}

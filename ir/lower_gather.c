@@ -121,6 +121,7 @@ void fst_lower_index(fst_lower *lo) {
 // ---- places in a sorted row: how many boundaries come before the value ----
 typedef struct sorted_row {
   uint32_t arg;
+  int sorter;                   // operand that says in which order the row is sorted, or -1
   int rank;
   bool right;
   fst_kx value, at[FST_MAX_RANK];
@@ -130,7 +131,12 @@ typedef struct sorted_row {
 // NaN sorts last: a boundary comes before unless it is proven not to.
 static fst_kx comes_before(fst_lower *lo, sorted_row *row, fst_kx place) {
   row->at[row->rank - 1] = place;
-  fst_kx boundary = kx_load_as(lo, row->arg, row->at, row->dtype);
+  fst_kx size = fst_lower_size(lo, row->arg, (uint32_t)row->rank - 1), boundary;
+  if (row->sorter >= 0) {
+    fst_kx from = load_index(lo, (uint32_t)row->sorter, row->at);
+    row->at[row->rank - 1] = kx_select(lo, kx_in_bounds(lo, from, size), from, kx_int(lo, 0));
+  }
+  boundary = kx_load_as(lo, row->arg, row->at, row->dtype);
   return kx_not(lo, row->right ? kx_lt(lo, row->value, boundary) : kx_le(lo, row->value, boundary));
 }
 
@@ -155,7 +161,11 @@ void fst_lower_searchsorted(fst_lower *lo) {
   int sorted = fst_args_find(&in, "sorted_sequence"), values = fst_args_find(&in, "self");
   sorted_row row = {.arg = (uint32_t)(sorted < 0 ? fst_args_find(&in, "boundaries") : sorted)};
   const char *side = fst_args_str(&in, "side");
-  if (fst_args_has(&in, "sorter") || !fst_args_bool(&in, "right", false, &row.right)) return;
+  if (!fst_args_bool(&in, "right", false, &row.right)) return;
+  row.sorter = fst_args_has(&in, "sorter") ? fst_args_find(&in, "sorter") : -1;
+  if (row.sorter >= 0)
+    fst_lower_check_index(lo, (uint32_t)row.sorter, -1, fst_lower_size(lo, row.arg, (uint32_t)fst_lower_type(lo, row.arg)->rank - 1), false, "builtins.RuntimeError",
+                          "torch.searchsorted(): sorter index out of range");
   if (side) row.right = !strcmp(side, "right");
   const fst_type_data *b = fst_lower_type(lo, row.arg), *v = fst_lower_type(lo, (uint32_t)values);
   bool is_tensor = v && v->kind == FST_TY_TENSOR;

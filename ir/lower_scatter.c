@@ -225,7 +225,10 @@ static void result_is_filled(fst_lower *lo, const fst_type_data *out, fst_kx fil
 void fst_lower_nonzero_static(fst_lower *lo) {
   const fst_type_data *x = fst_lower_type(lo, 0), *out = fst_lower_result_type(lo, 0);
   fst_kx zero = kx_int(lo, 0), one = kx_int(lo, 1), at = kx_var(lo), found = kx_var(lo), last = kx_var(lo);
-  fst_kx rows = fst_lower_dim(lo, out->dims[0]), fill = fst_lower_scalar(lo, 2, FST_I64), count = one;
+  fst_kx rows = fst_lower_dim(lo, out->dims[0]), fill, count = one;
+  fst_infer in = fst_infer_reader(lo);
+  int fill_arg = fst_args_find(&in, "fill_value");
+  fill = fill_arg < 0 ? zero : fst_lower_scalar(lo, (uint32_t)fill_arg, FST_I64);
   result_is_filled(lo, out, fill);
   if (x->rank == 0) return;  // rows without columns
   for (int d = 0; d < x->rank; d++) count = kx_mul(lo, count, fst_lower_size(lo, 0, (uint32_t)d));

@@ -1,4 +1,5 @@
-// Sorting as a statement: along one dim, stable, NaN last (first when descending), as PyTorch orders them.
+// Sorting as a statement: along one dim, stable, NaN last (first when descending), as PyTorch orders them. Bools
+// without `stable` are left to the fallback: PyTorch's order of equal ones is its own there.
 #include <string.h>
 
 #include "ir/args.h"
@@ -9,7 +10,8 @@ void fst_lower_sort(fst_lower *lo) {
   fst_infer in = fst_infer_reader(lo);
   const fst_type_data *x = fst_lower_type(lo, 0);
   int64_t axis;
-  bool descending;
+  bool descending, stable;
+  if (!fst_args_bool(&in, "stable", false, &stable) || (x->dtype == FST_BOOL && !stable)) return;
   if (!fst_args_int(&in, "dim", -1, &axis) || !fst_args_bool(&in, "descending", false, &descending)) return;
   uint32_t buffers[2] = {fst_lower_result_buffer(lo, 0), fst_lower_result_buffer(lo, 1)};
   uint32_t count = x->rank ? (uint32_t)x->rank : 1, dim = (uint32_t)(axis < 0 ? axis + count : axis);

@@ -12,7 +12,7 @@ struct fst_lower;
   X(copy) X(copy_) X(fill) X(part_scatter) X(pixel_shuffle) X(channel_shuffle) X(diag_embed) X(index_select)     \
   X(gather) X(take) X(embedding) X(one_hot) X(index) X(index_put) X(scatter) X(index_write)                      \
   X(nonzero_static) X(searchsorted) X(layer_norm) X(group_norm) X(batch_norm) X(instance_norm) X(dropout)        \
-  X(pool) X(adaptive_pool) X(resize) X(im2col) X(col2im) X(grid_sample) X(sort)
+  X(pool) X(adaptive_pool) X(resize) X(im2col) X(col2im) X(grid_sample) X(sort) X(pick)
 //        name of fst_lower_<name>
 #define FST_STRUCTURED_LOWERS(X)                                                                                 \
   X(linear) X(matmul) X(tensordot) X(einsum) X(conv) X(lstm_cell) X(gru_cell) X(rnn_tanh_cell)                   \
