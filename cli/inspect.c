@@ -1,5 +1,6 @@
 // `firesteel inspect`: what a compiled file holds, as JSON, from the plan as the runtime reads it. Everything with
 // a checksum is verified, code for other CPUs and weights included.
+#define _GNU_SOURCE  // O_CLOEXEC
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,0 +1,21 @@
+# `make run`: everything from a fresh machine to a real model, compiled, run and compared with PyTorch.
+# `make test`: builds and runs all tests. `make build`: only builds. Each installs what is missing first.
+BUILD ?= build
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+.PHONY: build run test clean setup
+.DEFAULT_GOAL := build
+
+setup:
+	@./scripts/setup.sh
+
+build: setup
+	@./scripts/build.sh "$(BUILD)" "$(JOBS)"
+
+run: build
+	@./examples/silero/run.sh
+
+test: build
+	@cd "$(BUILD)" && ctest --output-on-failure -j $(JOBS)
+
+clean:
+	rm -rf "$(BUILD)"
