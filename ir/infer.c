@@ -92,8 +92,7 @@ static bool use_only_reads(const fst_graph *g, fst_use use) {
   return use.index < s->arg_count && !s->args[use.index].is_written && !stored;
 }
 
-// The operands of the ListConstruct that makes `list`, when they are its items wherever it is used.
-static const fst_node *list_items(const fst_graph *g, fst_value_id list) {
+const fst_node *fst_list_items(const fst_graph *g, fst_value_id list) {
   fst_node_id def = fst_value_def(g, list);
   if (!def.id || fst_node_get(g, def)->op != FST_OP_LIST_CONSTRUCT) return NULL;
   const fst_value *v = fst_value_get(g, list);
@@ -119,7 +118,7 @@ int fst_infer_int_list(const fst_infer *in, uint32_t arg, fst_dim *out, int max)
     out[0] = int_of(in, v);
     return 1;
   }
-  const fst_node *made = c ? NULL : list_items(in->graph, v);
+  const fst_node *made = c ? NULL : fst_list_items(in->graph, v);
   if (!made || made->operand_count > (uint32_t)max) return -1;
   for (uint32_t i = 0; i < made->operand_count; i++) out[i] = int_of(in, made->operands[i]);
   return (int)made->operand_count;
@@ -134,7 +133,7 @@ int fst_infer_tensor_list(const fst_infer *in, uint32_t arg, const fst_type_data
     for (uint32_t i = 0; i < c->count; i++) out[i] = fst_type_get(in->types, fst_const_get(in->graph->module, c->items[i])->type);
     return (int)c->count;
   }
-  const fst_node *made = c ? NULL : list_items(in->graph, v);
+  const fst_node *made = c ? NULL : fst_list_items(in->graph, v);
   if (!made || made->operand_count > (uint32_t)max) return -1;
   for (uint32_t i = 0; i < made->operand_count; i++) out[i] = fst_value_type_data(in->graph, made->operands[i]);
   return (int)made->operand_count;

@@ -47,6 +47,9 @@ fst_dim fst_infer_int(const fst_infer *in, uint32_t arg);  // an int as a consta
 // An int[] operand as expressions (a list literal, or a ListConstruct that nothing writes). -1 when its
 // length is unknown; items may be FST_DIM_UNKNOWN.
 int fst_infer_int_list(const fst_infer *in, uint32_t arg, fst_dim *out, int max);
+// The ListConstruct whose operands are the items of `list` wherever it is used: nothing writes or keeps it. NULL
+// when there is none.
+const fst_node *fst_list_items(const fst_graph *graph, fst_value_id list);
 // A Tensor[] operand whose items are known; -1 when not.
 int fst_infer_tensor_list(const fst_infer *in, uint32_t arg, const fst_type_data **out, int max);
 fst_dtype fst_infer_dtype(const fst_infer *in, uint32_t arg, fst_dtype otherwise);  // `ScalarType? dtype` operand
