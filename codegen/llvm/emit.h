@@ -127,12 +127,17 @@ LLVMValueRef fst_emit_offset(fst_emit *e, uint32_t buffer, const fst_kx *indices
 LLVMValueRef fst_emit_load_at(fst_emit *e, fst_dtype dtype, LLVMValueRef ptr);        // one element
 void fst_emit_store_at(fst_emit *e, fst_dtype dtype, LLVMValueRef ptr, LLVMValueRef value);
 
+LLVMValueRef fst_emit_scratch(fst_emit *e, uint64_t offset);                           // bytes into the scratch argument
+
 // ---- expr.c ----
 LLVMValueRef fst_emit_expr(fst_emit *e, fst_kx x);
 bool fst_emit_is_varying(const fst_emit *e, fst_kx x);
 size_t fst_emit_scope_open(const fst_emit *e);
 void fst_emit_scope_close(fst_emit *e, size_t mark);
 void fst_emit_remember(fst_emit *e, fst_kx x, LLVMValueRef value);
+// `value` where the condition holds, 0 elsewhere; it is evaluated only there if it may fault.
+typedef LLVMValueRef (*fst_value_fn)(fst_emit *e, const void *context);
+LLVMValueRef fst_emit_where(fst_emit *e, fst_kx condition, bool faults, fst_value_fn value, const void *context);
 // Evaluates now what depends on bound variables only, before a loop over others begins. `conditional`: the
 // loop may have no iteration, so only what cannot fault.
 void fst_emit_hoist(fst_emit *e, fst_kx root, bool conditional);
@@ -163,6 +168,7 @@ LLVMValueRef fst_emit_tail_mask(fst_emit *e, LLVMValueRef left, uint32_t lanes);
 // ---- reduce.c, statement.c, sort.c ----
 LLVMValueRef fst_emit_reduce(fst_emit *e, fst_kx x);
 void fst_emit_statement(fst_emit *e, const fst_kstmt *stmt);
+void fst_emit_stores(fst_emit *e, const fst_kstmt *stmt);  // all of a point or vector of points
 void fst_emit_sort(fst_emit *e, const fst_kstmt *stmt);
 void fst_emit_compact(fst_emit *e, const fst_kstmt *stmt);
 LLVMValueRef fst_emit_better(fst_emit *e, fst_reduce op, fst_dtype dtype, LLVMValueRef value, LLVMValueRef best);

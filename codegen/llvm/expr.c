@@ -84,6 +84,35 @@ static LLVMValueRef emit_select(fst_emit *e, const fst_kx_data *data) {
   return fst_emit_prim(e, FST_PRIM_SELECT, data->dtype, args, 3);
 }
 
+static LLVMValueRef where_branch(fst_emit *e, LLVMValueRef condition, fst_value_fn value, const void *context) {
+  LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b), then = fst_emit_block(e, "then"), join = fst_emit_block(e, "join");
+  LLVMBuildCondBr(e->b, condition, then, join);
+  LLVMPositionBuilderAtEnd(e->b, then);
+  size_t mark = fst_emit_scope_open(e);
+  LLVMValueRef result = value(e, context);
+  fst_emit_scope_close(e, mark);
+  LLVMBasicBlockRef end = LLVMGetInsertBlock(e->b);
+  LLVMBuildBr(e->b, join);
+  LLVMPositionBuilderAtEnd(e->b, join);
+  LLVMValueRef phi = LLVMBuildPhi(e->b, LLVMTypeOf(result), ""), zero = LLVMConstNull(LLVMTypeOf(result));
+  LLVMAddIncoming(phi, &zero, &here, 1);
+  LLVMAddIncoming(phi, &result, &end, 1);
+  return phi;
+}
+
+LLVMValueRef fst_emit_where(fst_emit *e, fst_kx condition, bool faults, fst_value_fn value, const void *context) {
+  LLVMValueRef holds = fst_emit_expr(e, condition), outer = e->lane.chosen;
+  bool varies = fst_emit_lane_count(holds) > 1;
+  if (faults && !varies) return where_branch(e, holds, value, context);
+  size_t mark = fst_emit_scope_open(e);
+  if (faults) e->lane.chosen = outer ? LLVMBuildAnd(e->b, outer, holds, "") : holds;
+  LLVMValueRef result = value(e, context);
+  e->lane.chosen = outer;
+  mask_scope_close(e, mark);
+  if (varies) result = fst_emit_splat(e, result, e->lane.lanes);
+  return LLVMBuildSelect(e->b, holds, result, LLVMConstNull(LLVMTypeOf(result)), "");
+}
+
 // ---- everything else ----
 
 static LLVMValueRef emit_prim(fst_emit *e, const fst_kx_data *data) {

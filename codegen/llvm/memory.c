@@ -43,6 +43,11 @@ void fst_emit_store_at(fst_emit *e, fst_dtype dtype, LLVMValueRef ptr, LLVMValue
   raw_store(e, dtype, value_to_memory(e, dtype, value), ptr);
 }
 
+LLVMValueRef fst_emit_scratch(fst_emit *e, uint64_t offset) {
+  LLVMValueRef at = fst_emit_int(e, (int64_t)offset);
+  return LLVMBuildInBoundsGEP2(e->b, e->unit->i8, e->scratch, &at, 1, "");
+}
+
 // ---- offsets ----
 
 // An index that moves evenly with the lane variable, in lane 0.

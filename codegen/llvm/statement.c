@@ -245,13 +245,13 @@ static void nest_vectorise(fst_emit *e, nest *n) {
 }
 
 // All values before any store: a store may overwrite what another value reads.
-static void store_all(fst_emit *e, const fst_kstmt *stmt) {
+void fst_emit_stores(fst_emit *e, const fst_kstmt *stmt) {
   LLVMValueRef *values = FST_NEW_ARRAY(e->arena, LLVMValueRef, stmt->store_count + 1);
   for (uint32_t i = 0; i < stmt->store_count; i++) values[i] = fst_emit_expr(e, stmt->stores[i].value);
   for (uint32_t i = 0; i < stmt->store_count; i++) fst_emit_store(e, stmt->stores[i].buffer, stmt->stores[i].indices, values[i]);
 }
 
-static void map_body(fst_emit *e, void *context) { store_all(e, context); }
+static void map_body(fst_emit *e, void *context) { fst_emit_stores(e, context); }
 
 static void emit_map(fst_emit *e, const fst_kstmt *stmt) {
   nest n = {.stmt = stmt, .var_count = stmt->var_count, .body = map_body, .context = (void *)(uintptr_t)stmt, .lane = -1, .lanes = 1};
@@ -324,7 +324,7 @@ static void scan_body(fst_emit *e, void *context) {
   // Stores come after the step: they see the carried values of this step's end.
   fst_emit_scope_close(e, mark);
   for (uint32_t i = 0; i < count; i++) fst_emit_var_bind(e, stmt->carries[i], values[i], e->lane.lanes > 1);
-  store_all(e, stmt);
+  fst_emit_stores(e, stmt);
   for (uint32_t i = 0; i < count; i++) fst_emit_var_unbind(e, stmt->carries[i]);
   fst_emit_var_unbind(e, stmt->vars[last]);
   fst_emit_scope_close(e, mark);

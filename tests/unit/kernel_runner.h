@@ -196,4 +196,100 @@ static inline void runner_run(const runner_case *c) {
   runner_free_code(&code);
 }
 
+// ---- making kernels and data ----
+
+static uint64_t random_state = 1;
+static inline uint64_t random_next(void) {
+  random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+  return random_state >> 29;
+}
+static inline uint64_t random_below(uint64_t n) { return random_next() % n; }
+
+// What values hold besides small numbers: zeros of both signs, infinities and NaN; and huge ones, which in a
+// sum would make the order of addition matter.
+typedef enum { PLAIN, SPECIAL, HUGE_TOO } variety;
+
+static inline uint64_t random_value(fst_dtype dtype, variety special) {
+  static const double specials[] = {0.0, -0.0, INFINITY, -INFINITY, NAN, 0.5, -2.5, 3e9, 1e30, -1e30};
+  double d = (double)(int64_t)random_below(4001) / 500.0 - 4.0;
+  uint64_t bits;
+  if (dtype == FST_BOOL) return random_below(2);
+  if (fst_dtype_is_float(dtype)) {
+    if (special && random_below(6) == 0) d = specials[random_below(special == SPECIAL ? 7 : 10)];
+    memcpy(&bits, &d, sizeof bits);
+    return fst_convert_eval(FST_F64, dtype, bits);
+  }
+  int64_t i = (int64_t)random_below(15) - 7;
+  if (special && random_below(5) == 0) i = (int64_t)(random_next() << 31 ^ random_next());
+  return fst_convert_eval(FST_I64, dtype, (uint64_t)i);
+}
+
+static inline void *random_bytes(fst_dtype dtype, size_t count, variety special) {
+  size_t size = fst_dtype_size(dtype);
+  char *bytes = malloc(count * size + 1);
+  for (size_t i = 0; i < count; i++) {
+    uint64_t value = random_value(dtype, special);
+    memcpy(bytes + i * size, &value, size);
+  }
+  return bytes;
+}
+
+typedef struct maker {
+  fst_kernel *k;
+  runner_case c;
+  variety special;
+} maker;
+
+static inline maker maker_begin(const char *name) {
+  maker m = {.k = fst_kernel_create(name)};
+  m.c.name = name;
+  return m;
+}
+
+static inline uint32_t maker_buffer_strided(maker *m, fst_dtype dtype, uint32_t rank, const int64_t *sizes, const int64_t *strides, size_t elements, bool written) {
+  fst_kbuf buffer = {.dtype = dtype, .rank = rank, .is_written = written, .is_read = !written};
+  for (uint32_t d = 0; d < rank; d++) {
+    buffer.sizes[d] = fst_kx_int(m->k, sizes[d]);
+    buffer.strides[d] = fst_kx_int(m->k, strides[d]);
+  }
+  uint32_t id = fst_kernel_buffer(m->k, &buffer);
+  m->c.initial[id] = random_bytes(dtype, elements, m->special);
+  m->c.bytes[id] = elements * fst_dtype_size(dtype);
+  return id;
+}
+
+static inline uint32_t maker_buffer(maker *m, fst_dtype dtype, uint32_t rank, const int64_t *sizes, bool written) {
+  int64_t strides[FST_KERNEL_MAX_DIMS], total = 1;
+  for (uint32_t d = rank; d-- > 0;) {
+    strides[d] = total;
+    total *= sizes[d];
+  }
+  return maker_buffer_strided(m, dtype, rank, sizes, strides, (size_t)total, written);
+}
+
+static inline void maker_run(maker *m, double tolerance) {
+  m->c.kernel = m->k;
+  m->c.tolerance = tolerance;
+  runner_check(fst_kernel_verify(m->k));
+  runner_run(&m->c);
+  for (size_t i = 0; i < m->k->buffers.len; i++) free((void *)(uintptr_t)m->c.initial[i]);
+  fst_kernel_destroy(m->k);
+}
+
+static inline fst_kx var(maker *m) { return fst_kernel_var(m->k, FST_I64); }
+static inline fst_kx num(maker *m, int64_t v) { return fst_kx_int(m->k, v); }
+static inline fst_kx add(maker *m, fst_kx a, fst_kx b) { return fst_kx_prim2(m->k, FST_PRIM_ADD, a, b); }
+static inline fst_kx mul(maker *m, fst_kx a, fst_kx b) { return fst_kx_prim2(m->k, FST_PRIM_MUL, a, b); }
+static inline uint32_t number_of(maker *m, fst_kx v) { return fst_kx_get(m->k, v)->index; }
+
+static inline void map_to(maker *m, const fst_kx *vars, const int64_t *extents, uint32_t count, uint32_t buffer, fst_kx value) {
+  fst_kx ext[FST_KERNEL_MAX_DIMS], idx[FST_KERNEL_MAX_DIMS];
+  for (uint32_t i = 0; i < count; i++) {
+    ext[i] = num(m, extents[i]);
+    idx[i] = vars[i];
+  }
+  fst_kstore store = {buffer, value, count, idx};
+  fst_kernel_map(m->k, vars, ext, count, &store, 1);
+}
+
 #endif

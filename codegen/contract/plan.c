@@ -1,0 +1,352 @@
+#include "codegen/contract/plan.h"
+
+#include <string.h>
+
+// ---- products ----
+
+static bool side_add(fst_side *side, fst_kx factor) {
+  if (side->count == FST_PLAN_FACTORS) return false;
+  side->factors[side->count++] = factor;
+  return true;
+}
+
+static bool factors_split(const fst_emit *e, fst_product *p, fst_kx x, uint32_t lane) {
+  const fst_kx_data *data = fst_emit_get(e, x);
+  if (data->kind == FST_KX_PRIM && data->prim == FST_PRIM_MUL && fst_emit_depends(e, x, lane))
+    return factors_split(e, p, data->args[0], lane) && factors_split(e, p, data->args[1], lane);
+  return side_add(fst_emit_depends(e, x, lane) ? &p->right : &p->left, x);
+}
+
+static bool is_zero(const fst_emit *e, fst_kx x) {
+  const fst_kx_data *data = fst_emit_get(e, x);
+  return data->kind == FST_KX_CONST && data->bits == 0;
+}
+
+// SELECT(mask, product, 0) masks one operand: 0 times a finite weight is the 0 that is meant.
+static bool body_split(const fst_emit *e, fst_product *p, fst_kx body, uint32_t lane) {
+  const fst_kx_data *data = fst_emit_get(e, body);
+  if (data->kind == FST_KX_PRIM && data->prim == FST_PRIM_SELECT && is_zero(e, data->args[2])) {
+    fst_side *side = fst_emit_depends(e, data->args[0], lane) ? &p->right : &p->left;
+    side->mask = data->args[0];
+    data = fst_emit_get(e, body = data->args[1]);
+  }
+  if (data->kind != FST_KX_PRIM || data->prim != FST_PRIM_MUL) return false;
+  return factors_split(e, p, body, lane) && p->right.count && p->left.count;
+}
+
+static bool side_has_reduce(const fst_emit *e, const fst_side *side) {
+  bool found = side->mask.id && e->has_reduce[side->mask.id];
+  for (uint32_t i = 0; i < side->count; i++) found |= e->has_reduce[side->factors[i].id];
+  return found;
+}
+
+// The innermost summed variable takes most iterations, and no mask depends on it if that can be helped.
+static void depth_order(const fst_emit *e, fst_product *p) {
+  uint32_t best = p->depth_count - 1;
+  double best_score = -1;
+  for (uint32_t i = 0; i < p->depth_count; i++) {
+    double score = p->depth[i].count < 0 ? 64 : (double)p->depth[i].count;
+    fst_kx mask = p->left.mask.id ? p->left.mask : p->right.mask;
+    if (mask.id && fst_emit_depends(e, mask, p->depth[i].var)) score /= 1000;
+    if (score < best_score) continue;
+    best_score = score;
+    best = i;
+  }
+  fst_depth inner = p->depth[best];
+  memmove(&p->depth[best], &p->depth[best + 1], (p->depth_count - best - 1) * sizeof inner);
+  p->depth[p->depth_count - 1] = inner;
+}
+
+static bool depth_make(const fst_emit *e, const fst_kx_data *sum, fst_product *p) {
+  bool merged[FST_KERNEL_MAX_DIMS] = {0};
+  if (!sum->var_count || sum->var_count > FST_PLAN_DEPTH) return false;
+  fst_emit_collapse(e, sum->vars, sum->extents, sum->var_count, sum->args, 1, NULL, 0, merged);
+  int64_t carried = 1;
+  for (uint32_t i = 0; i < sum->var_count; i++) {
+    fst_depth depth = {sum->vars[i], -1, sum->extents[i]};
+    if (!fst_emit_const(e, sum->extents[i], &depth.count)) depth.count = -1;
+    // Merging needs numbers; a run with an unknown extent stays as it is.
+    if (merged[i] && (depth.count < 0 || !fst_emit_const(e, sum->extents[i + 1], &(int64_t){0}))) merged[i] = false;
+    if (depth.count == 0) return false;
+    if (merged[i]) {
+      carried *= depth.count;
+      p->still[p->still_count++] = depth.var;
+      continue;
+    }
+    if (depth.count >= 0) depth.count *= carried;
+    carried = 1;
+    if (depth.count == 1) p->still[p->still_count++] = depth.var;
+    else p->depth[p->depth_count++] = depth;
+  }
+  if (!p->depth_count) return false;  // one term is no sum
+  depth_order(e, p);
+  return true;
+}
+
+static bool product_make(const fst_emit *e, fst_kx sum, uint32_t lane, fst_product *out) {
+  const fst_kx_data *data = fst_emit_get(e, sum);
+  memset(out, 0, sizeof *out);
+  out->sum = sum;
+  out->dtype = data->dtype;
+  if (data->reduce != FST_REDUCE_SUM || (data->dtype != FST_F32 && data->dtype != FST_F64)) return false;
+  if (!body_split(e, out, data->args[0], lane)) return false;
+  if (side_has_reduce(e, &out->left) || side_has_reduce(e, &out->right)) return false;
+  return depth_make(e, data, out);
+}
+
+static bool depths_equal(const fst_product *a, const fst_product *b) {
+  if (a->depth_count != b->depth_count || a->dtype != b->dtype) return false;
+  for (uint32_t i = 0; i < a->depth_count; i++) {
+    if (a->depth[i].count != b->depth[i].count) return false;
+    if (a->depth[i].count < 0 && !fst_kx_eq(a->depth[i].extent, b->depth[i].extent)) return false;
+  }
+  return true;
+}
+
+// Groups, no larger than what fits the registers with one vector each.
+static void products_group(const fst_emit *e, fst_plan *p) {
+  uint32_t most = (uint32_t)e->unit->target->vector_registers * 3 / 4, sizes[FST_PLAN_PRODUCTS] = {0};
+  for (uint32_t i = 0; i < p->product_count; i++) {
+    uint32_t group = p->group_count;
+    for (uint32_t k = 0; k < i && group == p->group_count; k++)
+      if (depths_equal(&p->products[i], &p->products[k]) && sizes[p->products[k].group] < most) group = p->products[k].group;
+    p->products[i].group = group;
+    if (group == p->group_count) p->group_count++;
+    if (++sizes[group] > p->group_size) p->group_size = sizes[group];
+  }
+}
+
+// ---- the reductions of the statement ----
+
+static bool products_visit(const fst_emit *e, fst_plan *p, bool *seen, fst_kx x, uint32_t lane) {
+  x = e->twin[x.id];
+  const fst_kx_data *data = fst_emit_get(e, x);
+  if (seen[x.id] || !e->has_reduce[x.id]) return true;
+  seen[x.id] = true;
+  if (data->kind == FST_KX_REDUCE) {
+    if (!fst_emit_depends(e, x, lane)) return true;
+    return p->product_count < FST_PLAN_PRODUCTS && product_make(e, x, lane, &p->products[p->product_count++]);
+  }
+  for (uint32_t i = 0; i < data->arg_count; i++)
+    if (!products_visit(e, p, seen, data->args[i], lane)) return false;
+  return true;
+}
+
+static bool plan_products(const fst_emit *e, fst_plan *p, uint32_t lane) {
+  fst_arena arena;
+  fst_arena_init(&arena);
+  bool *seen = FST_NEW_ARRAY(&arena, bool, e->kernel->exprs.len), ok = true;
+  p->product_count = p->group_count = p->group_size = 0;
+  for (uint32_t i = 0; i < p->root_count && ok; i++) ok = products_visit(e, p, seen, p->roots[i], lane);
+  fst_arena_deinit(&arena);
+  return ok && p->product_count;
+}
+
+// Reductions that are no products of this plan must be done outside its loops: they may depend on outer
+// variables only.
+static bool others_visit(const fst_emit *e, const fst_plan *p, bool *seen, fst_kx x, const uint64_t *outer) {
+  x = e->twin[x.id];
+  const fst_kx_data *data = fst_emit_get(e, x);
+  if (seen[x.id] || !e->has_reduce[x.id]) return true;
+  seen[x.id] = true;
+  if (data->kind == FST_KX_REDUCE) {
+    for (uint32_t i = 0; i < p->product_count; i++)
+      if (fst_kx_eq(p->products[i].sum, x)) return true;
+    return fst_set_within(fst_emit_deps(e, x), outer, e->words);
+  }
+  for (uint32_t i = 0; i < data->arg_count; i++)
+    if (!others_visit(e, p, seen, data->args[i], outer)) return false;
+  return true;
+}
+
+static bool others_are_outside(const fst_emit *e, const fst_plan *p) {
+  fst_arena arena;
+  fst_arena_init(&arena);
+  uint64_t *outer = FST_NEW_ARRAY(&arena, uint64_t, e->words);
+  bool *seen = FST_NEW_ARRAY(&arena, bool, e->kernel->exprs.len), ok = true;
+  for (uint32_t i = 0; i < p->outer_count; i++) fst_set_add(outer, p->stmt->vars[p->outer[i]]);
+  for (uint32_t i = 0; i < p->stmt->var_count; i++)
+    if (p->merged[i]) fst_set_add(outer, p->stmt->vars[i]);
+  for (uint32_t i = 0; i < p->root_count && ok; i++) ok = others_visit(e, p, seen, p->roots[i], outer);
+  fst_arena_deinit(&arena);
+  return ok;
+}
+
+// ---- roles of variables ----
+
+static bool side_depends(const fst_emit *e, const fst_side *side, uint32_t var) {
+  bool found = side->mask.id && fst_emit_depends(e, side->mask, var);
+  for (uint32_t i = 0; i < side->count; i++) found |= fst_emit_depends(e, side->factors[i], var);
+  return found;
+}
+
+static bool any_depends(const fst_emit *e, const fst_plan *p, bool right, uint32_t var) {
+  for (uint32_t i = 0; i < p->product_count; i++)
+    if (side_depends(e, right ? &p->products[i].right : &p->products[i].left, var)) return true;
+  return false;
+}
+
+int64_t fst_plan_extent(const fst_emit *e, const fst_plan *p, uint32_t position) {
+  int64_t extent, total = 1;
+  for (uint32_t i = position;; i--) {
+    if (!fst_emit_const(e, p->stmt->extents[i], &extent)) return -1;
+    total *= extent;
+    if (!i || !p->merged[i - 1]) return total;
+  }
+}
+
+static void plan_roles(const fst_emit *e, fst_plan *p, int lane) {
+  p->lane = lane;
+  p->row = -1;
+  p->outer_count = p->inner_count = 0;
+  int64_t best = 1;
+  for (uint32_t i = 0; i < p->stmt->var_count; i++) {
+    uint32_t var = p->stmt->vars[i];
+    if ((int)i == lane || p->merged[i] || any_depends(e, p, true, var) || !any_depends(e, p, false, var)) continue;
+    int64_t extent = fst_plan_extent(e, p, i);
+    if (extent < 0) extent = 64;
+    if (extent < best || (extent == best && extent == 1)) continue;
+    best = extent;
+    p->row = (int)i;
+  }
+  for (uint32_t i = 0; i < p->stmt->var_count; i++) {
+    if ((int)i == lane || (int)i == p->row || p->merged[i]) continue;
+    if (any_depends(e, p, true, p->stmt->vars[i])) p->outer[p->outer_count++] = i;
+    else p->inner[p->inner_count++] = i;
+  }
+  p->columns = fst_plan_extent(e, p, (uint32_t)lane);
+  p->rows = p->row >= 0 ? fst_plan_extent(e, p, (uint32_t)p->row) : 1;
+}
+
+// ---- the tile ----
+// Cycles of all tiles together for one step of the sum, for every tile that fits the registers: two fused
+// multiply-adds or two loads a cycle, no less than the latency of one addition to each accumulator, and the
+// loop's own instructions.
+
+static double tile_cycles(const fst_plan *p, int64_t rows, int64_t vectors) {
+  double adds = (double)(rows * vectors * p->group_size) / 2, loads = (double)(rows + vectors * p->group_size) / 2;
+  double most = adds > loads ? adds : loads;
+  return (most > 4 ? most : 4) + 0.6 + 0.05 * loads;
+}
+
+static double tiling_cycles(const fst_plan *p, int64_t rows, int64_t vectors, int64_t all_rows, int64_t all_vectors) {
+  int64_t full_r = all_rows / rows, rest_r = all_rows % rows, full_v = all_vectors / vectors, rest_v = all_vectors % vectors;
+  double total = (double)(full_r * full_v) * tile_cycles(p, rows, vectors);
+  if (rest_r) total += (double)full_v * tile_cycles(p, rest_r, vectors);
+  if (rest_v) total += (double)full_r * tile_cycles(p, rows, rest_v);
+  if (rest_r && rest_v) total += tile_cycles(p, rest_r, rest_v);
+  return total;
+}
+
+static bool tile_fits(const fst_emit *e, const fst_plan *p, int64_t rows, int64_t vectors) {
+  int64_t registers = e->unit->target->vector_registers, accumulators = rows * vectors * p->group_size;
+  int64_t operands = rows == 1 ? 2 : vectors * p->group_size + 1;
+  // Tall narrow tiles make the scheduler hoist their many broadcasts.
+  return accumulators + operands <= registers && (rows <= 6 || (vectors >= 3 && rows <= 9));
+}
+
+static void plan_tile(const fst_emit *e, fst_plan *p) {
+  int64_t all_rows = p->rows < 0 ? 60 : p->rows, columns = p->columns < 0 ? 192 : p->columns;
+  int64_t all_vectors = (columns + p->lanes - 1) / p->lanes;
+  double best = 1e300;
+  p->tile_rows = p->vectors = 1;
+  for (int64_t r = 1; r <= 12 && r <= all_rows; r++) {
+    for (int64_t v = 1; v <= 12 && v <= all_vectors; v++) {
+      if (!tile_fits(e, p, r, v)) continue;
+      double cycles = tiling_cycles(p, r, v, all_rows, all_vectors);
+      if (cycles >= best) continue;
+      best = cycles;
+      p->tile_rows = (uint32_t)r;
+      p->vectors = (uint32_t)v;
+    }
+  }
+}
+
+static void plan_lanes(const fst_emit *e, fst_plan *p) {
+  p->lanes = (uint32_t)e->unit->target->vector_bytes / 4;
+  for (uint32_t i = 0; i < p->product_count; i++)
+    if (p->products[i].dtype == FST_F64) p->lanes = (uint32_t)e->unit->target->vector_bytes / 8;
+  while (p->columns > 0 && p->lanes / 2 >= (uint64_t)p->columns) p->lanes /= 2;
+}
+
+// ---- choosing the lane variable ----
+
+static double leaf_cost(const fst_emit *e, const fst_access *access, uint32_t lane, uint32_t lanes) {
+  fst_step step = fst_emit_access_step(e, access->buffer, access->indices, lane);
+  bool known = e->constants && e->constants[access->buffer];
+  if (step.kind == FST_STEP_CONST && step.value == 0) return 0.2;
+  if (known && step.kind == FST_STEP_CONST) return 0.4;
+  if (step.kind == FST_STEP_CONST && step.value == 1) return 0.5;
+  return lanes;
+}
+
+static double plan_cost(const fst_emit *e, const fst_plan *p) {
+  double cost = 0;
+  uint32_t lane = p->stmt->vars[p->lane];
+  for (uint32_t i = 0; i < p->product_count; i++) {
+    fst_accesses accesses = {0};
+    fst_emit_accesses(e, p->products[i].right.factors, p->products[i].right.count, &accesses);
+    for (size_t a = 0; a < accesses.len; a++) cost += leaf_cost(e, &accesses.data[a], lane, p->lanes);
+    fst_vec_free(&accesses);
+  }
+  if (p->columns > 0) cost *= (double)((p->columns + p->lanes - 1) / p->lanes * p->lanes) / (double)p->columns;
+  if (p->row < 0) cost *= 4;
+  return cost;
+}
+
+static bool lane_is_possible(const fst_emit *e, const fst_plan *p, uint32_t position) {
+  int64_t extent = fst_plan_extent(e, p, position);
+  if (p->merged[position] || extent == 0 || extent == 1) return false;
+  for (uint32_t i = 0; i < p->stmt->var_count; i++)
+    for (uint32_t k = 0; k < p->stmt->var_count; k++)
+      if (fst_emit_depends(e, p->stmt->extents[i], p->stmt->vars[k])) return false;
+  return true;
+}
+
+static bool plan_try(fst_emit *e, const fst_plan *base, int lane, fst_plan *out) {
+  *out = *base;
+  if (!lane_is_possible(e, out, (uint32_t)lane) || !plan_products(e, out, out->stmt->vars[lane])) return false;
+  plan_roles(e, out, lane);
+  plan_lanes(e, out);
+  if (!others_are_outside(e, out)) return false;
+  products_group(e, out);
+  return true;
+}
+
+// Merging needs numbers here as well, since rows and columns are counted in them.
+static void plan_merge(const fst_emit *e, fst_plan *p) {
+  fst_emit_collapse(e, p->stmt->vars, p->stmt->extents, p->stmt->var_count, p->roots, p->root_count, p->stmt->stores, p->stmt->store_count, p->merged);
+  for (uint32_t i = p->stmt->var_count; i-- > 0;) {
+    int64_t extent;
+    if (!fst_emit_const(e, p->stmt->extents[i], &extent)) {
+      p->merged[i] = false;
+      if (i) p->merged[i - 1] = false;
+      p->conditional = true;
+    }
+  }
+}
+
+bool fst_plan_make(fst_emit *e, const fst_kstmt *stmt, fst_plan *out) {
+  fst_plan base = {.stmt = stmt, .lane = -1, .row = -1}, attempt;
+  fst_kx *roots = FST_NEW_ARRAY(e->arena, fst_kx, stmt->store_count + 1);
+  bool reduces = false;
+  for (uint32_t i = 0; i < stmt->store_count; i++) {
+    roots[i] = stmt->stores[i].value;
+    reduces |= e->has_reduce[roots[i].id];
+  }
+  if (!reduces) return false;
+  base.roots = roots;
+  base.root_count = stmt->store_count;
+  plan_merge(e, &base);
+  double best = 1e300;
+  for (uint32_t i = 0; i < stmt->var_count; i++) {
+    if (!plan_try(e, &base, (int)i, &attempt)) continue;
+    double cost = plan_cost(e, &attempt);
+    if (cost >= best) continue;
+    best = cost;
+    *out = attempt;
+  }
+  if (best == 1e300) return false;
+  plan_tile(e, out);
+  return fst_plan_operands(e, out);
+}

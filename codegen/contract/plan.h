@@ -1,0 +1,90 @@
+// How a statement with sums of products is tiled. A plan is made from the kernel alone; nothing is emitted.
+//
+// Roles of the statement's variables. The lane variable runs over columns: vectors of neighbouring columns make
+// a panel. Each product is split by it into a right side (all factors that depend on it, read as vectors) and a left
+// side (the others, read as scalars and spread). The row variable is one that no right side depends on, so that
+// a panel's vectors serve several rows. Variables that right sides do depend on run outside the panels, the
+// others between panels and rows. Merged variables stand at 0 (see fst_emit_collapse).
+#ifndef FST_CODEGEN_CONTRACT_PLAN_H
+#define FST_CODEGEN_CONTRACT_PLAN_H
+
+#include "codegen/llvm/emit.h"
+
+enum { FST_PLAN_PRODUCTS = 24, FST_PLAN_FACTORS = 6, FST_PLAN_LEAVES = 6, FST_PLAN_DEPTH = 6 };
+
+typedef enum { FST_LEAF_MEMORY, FST_LEAF_PACKED, FST_LEAF_COPY } fst_leaf_kind;
+
+// An expression of an operand that is read by walking a pointer.
+typedef struct fst_leaf {
+  fst_leaf_kind kind;
+  fst_kx expr;           // a LOAD; of a COPY the value that was computed beforehand
+  uint32_t number;       // PACKED: in fst_emit's packs; COPY: in the plan's copies
+} fst_leaf;
+
+// Operand of one side: the product of its factors, 0 where the mask does not hold.
+typedef struct fst_side {
+  fst_kx factors[FST_PLAN_FACTORS];
+  uint32_t count;
+  fst_kx mask;           // none: always
+  fst_leaf leaves[FST_PLAN_LEAVES];
+  uint32_t leaf_count;
+} fst_side;
+
+typedef struct fst_depth { uint32_t var; int64_t count; fst_kx extent; } fst_depth;  // count -1: ask extent
+
+typedef struct fst_product {
+  fst_kx sum;
+  fst_dtype dtype;
+  fst_side left, right;
+  fst_depth depth[FST_PLAN_DEPTH];  // summed variables, outermost first
+  uint32_t depth_count;
+  uint32_t still[FST_PLAN_DEPTH], still_count;  // summed variables that stand at 0
+  uint32_t group;                   // products of one group share their loops
+} fst_product;
+
+// A left side computed once into scratch memory, for all values that its indices take. Each index moves by
+// whole numbers with some of the summed, row and inner variables, so that the copy is addressed by the same numbers.
+enum { FST_COPY_DIMS = 8, FST_COPY_MOVERS = 16 };
+typedef struct fst_copy_mover { uint32_t var; int64_t extent; int64_t step[FST_COPY_DIMS]; int64_t pitch; } fst_copy_mover;
+typedef struct fst_copy {
+  uint32_t product;       // whose left side
+  fst_dtype dtype;
+  uint32_t dim_count;
+  fst_kx index[FST_COPY_DIMS];
+  uint32_t driver[FST_COPY_DIMS];   // the mover that alone takes the index through all its values
+  int64_t size[FST_COPY_DIMS], pitch[FST_COPY_DIMS];  // values, and elements of the copy between two
+  uint32_t mover_count;
+  fst_copy_mover movers[FST_COPY_MOVERS];
+  uint64_t offset;        // bytes from the start of scratch
+} fst_copy;
+
+typedef struct fst_plan {
+  const fst_kstmt *stmt;
+  const fst_kx *roots;
+  uint32_t root_count;
+  bool merged[FST_KERNEL_MAX_DIMS];
+  int lane, row;                 // positions in the statement's variables; row -1: none
+  uint32_t outer[FST_KERNEL_MAX_DIMS], outer_count, inner[FST_KERNEL_MAX_DIMS], inner_count;
+  fst_product products[FST_PLAN_PRODUCTS];
+  uint32_t product_count, group_count, group_size;  // products of the largest group
+  fst_copy copies[FST_PLAN_PRODUCTS];
+  uint32_t copy_count;
+  int64_t columns, rows;         // -1: known at run time
+  uint32_t lanes, vectors, tile_rows;
+  bool conditional;              // some extent may be zero
+} fst_plan;
+
+bool fst_plan_make(fst_emit *e, const fst_kstmt *stmt, fst_plan *out);
+// Extent of a statement variable with those merged into it, -1 when not constant.
+int64_t fst_plan_extent(const fst_emit *e, const fst_plan *p, uint32_t position);
+// operand.c: decides how each operand is read; may add to e->packs. False: not in a way that tiles gain from.
+bool fst_plan_operands(fst_emit *e, fst_plan *p);
+// copy.c: a copy of the product's left side, if its form allows one.
+bool fst_copy_make(fst_emit *e, fst_plan *p, uint32_t product);
+void fst_copy_emit(fst_emit *e, const fst_plan *p, const fst_copy *copy);
+// Elements that the copy's address moves by when `var` grows by one.
+int64_t fst_copy_step(const fst_copy *copy, uint32_t var);
+// tile.c
+LLVMValueRef fst_side_value(fst_emit *e, const fst_side *side);
+
+#endif
