@@ -709,6 +709,21 @@ def containers():
     return script(Containers())
 
 
+class ToList(nn.Module):
+    def forward(self, x: Tensor, n: Tensor) -> Tuple[List[List[float]], int, List[int]]:
+        rows: List[List[float]] = x.tolist()
+        number: int = n.sum().tolist()
+        sizes: List[int] = []
+        for row in rows:
+            sizes.append(len(row))
+        return rows, number, sizes + torch.jit.annotate(List[int], n.tolist())
+
+
+@case(lambda: [(torch.arange(6.0).view(2, 3) / 4, torch.tensor([3, 4])), (torch.zeros(0, 3), torch.tensor([1]))])
+def to_list():
+    return script(ToList())
+
+
 # ---- hooks, tracing, tasks ----
 
 def double_inputs(self, inputs: Tuple[Tensor]) -> Tuple[Tensor]:

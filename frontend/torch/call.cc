@@ -2,6 +2,7 @@
 // not know as well as every namespace that it does.
 #include <ATen/core/function_schema.h>
 #include <ATen/core/grad_mode.h>
+#include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/runtime/operator.h>
 #include <torch/headeronly/version.h>
 
@@ -37,6 +38,19 @@ bool writes_arguments(const c10::FunctionSchema &schema) {
   return false;
 }
 
+// prim::tolist(tensor, depth, element number) reads the list type it makes from its node: one is made for it.
+torch::jit::Operation tolist_operation(const Operator &op, int64_t count, const fst_val *args, std::shared_ptr<torch::jit::Graph> &graph) {
+  static const c10::TypePtr elements[] = {c10::IntType::get(), c10::FloatType::get(), c10::BoolType::get(), c10::ComplexType::get()};
+  if (count != 3 || args[1].i < 0 || args[1].i > 16 || args[2].i < 0 || args[2].i > 3) throw failure{FST_ERR_INVALID, "bad arguments"};
+  c10::TypePtr type = elements[args[2].i];
+  for (int64_t i = 0; i < args[1].i; i++) type = c10::ListType::create(type);
+  graph = std::make_shared<torch::jit::Graph>();
+  torch::jit::Node *node = graph->create(c10::prim::tolist, {graph->addInput(), graph->addInput(), graph->addInput()});
+  node->output()->setType(type);
+  graph->insertNode(node);
+  return op.getOperation(node);
+}
+
 void push_arguments(converter &convert, const c10::FunctionSchema &schema, int64_t count, const fst_val *args, torch::jit::Stack &stack) {
   const auto &wanted = schema.arguments();
   size_t given = static_cast<size_t>(count);
@@ -46,19 +60,25 @@ void push_arguments(converter &convert, const c10::FunctionSchema &schema, int64
     if (!wanted[i].default_value()) throw failure{FST_ERR_INVALID, "the argument '" + wanted[i].name() + "' is missing"};
     stack.push_back(*wanted[i].default_value());
   }
-  if (schema.is_vararg()) stack.emplace_back(count);  // such ops find their count on top
 }
 
 void call_op(const fst_bridge_host *host, const char *text, int64_t count, const fst_val *args, int64_t results, fst_val *out) {
   if (host->version != FST_BRIDGE_VERSION || host->abi_version != FST_ABI_VERSION) throw failure{FST_ERR_INTERNAL, "runtime and bridge are of different versions"};
   auto op = operator_find(text);
-  if (!op->hasOperation()) throw failure{FST_ERR_UNSUPPORTED, "libtorch runs this op only inside a graph"};
+  std::shared_ptr<torch::jit::Graph> graph;  // lives as long as the operation
+  bool is_tolist = std::string_view(text).starts_with("prim::tolist(");
+  if (!op->hasOperation() && !is_tolist) throw failure{FST_ERR_UNSUPPORTED, "libtorch runs this op only inside a graph"};
   const c10::FunctionSchema &schema = op->schema();
   at::AutoGradMode no_grad(false);
   converter convert(host);
   torch::jit::Stack stack;
   push_arguments(convert, schema, count, args, stack);
-  op->getOperation()(stack);
+  if (is_tolist) {
+    tolist_operation(*op, count, args, graph)(stack);
+  } else {
+    if (schema.is_vararg()) stack.emplace_back(count);  // such ops find their count on top
+    op->getOperation()(stack);
+  }
   if (stack.size() < static_cast<size_t>(results)) throw failure{FST_ERR_INTERNAL, "fewer results than expected"};
   convert.write_back(writes_arguments(schema));
   size_t first = stack.size() - static_cast<size_t>(results);

@@ -4,7 +4,7 @@
 // Where this differs from libtorch's own printing, and why:
 // - Constants stand at their uses; function constants become names of prim::CallFunction.
 // - prim::fork becomes a call of its body and aten::wait disappears: running a task where it is started is one
-//   of the orders PyTorch allows. So Future[T] is written as T everywhere.
+//   of the orders PyTorch allows. So Future[T] is written as T everywhere. prim::awaitable likewise.
 // - Calls that a scripted caller makes to a submodule with hooks already contain the hooks' calls. Only the
 //   hooks of the root, which its caller outside would run, need help: its method "forward" is then a wrapper.
 #include <ATen/core/class_type.h>
@@ -74,6 +74,19 @@ std::string float_text(double value) {
   if (text.find_first_of(".e") == std::string::npos) text += ".0";
   return text;
 }
+
+// The nodes that have no schema but a form of their own in our text, most of them with attributes.
+bool is_structural(c10::Symbol kind) {
+  switch (kind) {
+    case prim::If: case prim::Loop: case prim::CallMethod: case prim::CallFunction: case prim::GetAttr: case prim::SetAttr: case prim::HasAttr:
+    case prim::CreateObject: case prim::isinstance: case prim::TupleConstruct: case prim::TupleUnpack: case prim::ListConstruct: case prim::ListUnpack:
+    case prim::DictConstruct: case prim::Enter: case prim::Exit: case prim::Print: case prim::unchecked_cast:
+      return true;
+    default: return false;
+  }
+}
+
+bool is_task_type(const TypePtr &type) { return type->kind() == TypeKind::FutureType || type->kind() == TypeKind::AwaitType; }
 
 // A parameter's name as an identifier that is no number.
 std::string identifier(const std::string &name) {
@@ -210,6 +223,7 @@ std::string module_writer::type(const TypePtr &type) {
     case TypeKind::ListType: return "List[" + this->type(type->expectRef<c10::ListType>().getElementType()) + "]";
     case TypeKind::OptionalType: return "Optional[" + this->type(type->expectRef<c10::OptionalType>().getElementType()) + "]";
     case TypeKind::FutureType: return this->type(type->expectRef<c10::FutureType>().getElementType());
+    case TypeKind::AwaitType: return this->type(type->expectRef<c10::AwaitType>().getElementType());
     case TypeKind::DictType: {
       const auto &dict = type->expectRef<c10::DictType>();
       return "Dict[" + this->type(dict.getKeyType()) + ", " + this->type(dict.getValueType()) + "]";
@@ -223,7 +237,8 @@ std::string module_writer::type(const TypePtr &type) {
       return "NamedTuple[" + joined(items) + "]";
     }
     case TypeKind::ClassType:
-      if (is_torchbind(type->expectRef<c10::ClassType>())) break;
+      // Its own text would tell an address.
+      if (is_torchbind(type->expectRef<c10::ClassType>())) return "Opaque[" + quote(type->expectRef<c10::ClassType>().name()->qualifiedName()) + "]";
       [[fallthrough]];
     case TypeKind::EnumType: case TypeKind::InterfaceType: {
       c10::NamedTypePtr named;  // NamedType's own cast does not know enums
@@ -493,7 +508,7 @@ std::string body_writer::op(const Node *node) {
   std::string kind = node->kind().toQualString();
   auto named = [&](const std::string &name) { return kind + "[name=" + quote(name) + "]" + operands(node); };
   switch (node->kind()) {
-    case prim::GetAttr: case prim::SetAttr: return named(node->s(attr::name));
+    case prim::GetAttr: case prim::SetAttr: case prim::HasAttr: return named(node->s(attr::name));
     case prim::CreateObject: {
       module_.type(node->output()->type());
       return named(node->output()->type()->expectRef<c10::ClassType>().name()->qualifiedName());
@@ -513,11 +528,9 @@ std::string body_writer::op(const Node *node) {
     }
     default: break;
   }
+  if (is_structural(node->kind())) return kind + operands(node);
   const c10::FunctionSchema *schema = node->maybeSchema();
-  if (!schema) return kind + operands(node);
-  // prim's own varargs and casts have rows by their plain names.
-  if (node->kind().is_prim() && (schema->is_vararg() || schema->is_varret() || node->kind() == prim::unchecked_cast)) return kind + operands(node);
-  return "op[" + quote(c10::toString(*schema)) + "]" + operands(node);
+  return "op[" + quote(schema ? c10::toString(*schema) : kind + "(...) -> ...") + "]" + operands(node);
 }
 
 void body_writer::structured(const Node *node, int depth) {
@@ -545,9 +558,10 @@ void body_writer::fork(const Node *node, int depth) {
 
 void body_writer::node(const Node *node, int depth) {
   static const auto wait = c10::Symbol::fromQualString("aten::wait");
+  bool is_wait = node->kind() == wait || node->kind() == prim::awaitable_wait;
   if (node->kind() == prim::Constant || node->kind() == prim::Uninitialized) return;
-  if (node->kind() == prim::fork) return fork(node, depth);
-  if (node->kind() == wait && node->input(0)->type()->kind() == TypeKind::FutureType) {
+  if (node->kind() == prim::fork || node->kind() == prim::awaitable) return fork(node, depth);
+  if ((is_wait && is_task_type(node->input(0)->type())) || node->kind() == prim::awaitable_nowait) {
     names_[node->output()] = operand(node->input(0));
     return;
   }

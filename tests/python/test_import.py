@@ -353,6 +353,98 @@ def test_values(tmp_path):
         np.testing.assert_array_equal(parsed.tensor("small", path.read_bytes(), side), np.arange(3, dtype=np.float16))
 
 
+class Restored(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = torch.ones(3)
+        self.k = 1
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[torch.Tensor, bool]:
+        return self.w * 2, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[torch.Tensor, bool]) -> None:
+        self.w = state[0] + 1
+        self.training = state[1]
+        self.k = 7
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.w * self.k
+
+
+def test_state_restored_by_the_model(tmp_path):
+    """What __setstate__ makes at loading is what is imported, though the archive holds something else."""
+    path = tmp_path / "restored.pt"
+    torch.jit.script(Restored()).save(str(path))
+    raw, side = raw_import(path)
+    text = Text(raw)
+    np.testing.assert_array_equal(text.tensor("w", path.read_bytes(), side), np.full(3, 3, np.float32))
+    assert text.attribute("k") == "7"
+
+
+class Special(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("sparse", torch.eye(3).to_sparse())
+        self.register_buffer("conjugate", torch.tensor([1 + 2j]).conj())
+        self.register_buffer("small", torch.ones(3).to(torch.float8_e4m3fn))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.conjugate
+
+
+def test_tensors_of_other_kinds_are_named(tmp_path):
+    path = tmp_path / "special.pt"
+    torch.jit.script(Special()).save(str(path))
+    raw, side = raw_import(path)
+    text = Text(dump(path))
+    assert text.attribute("sparse") == 'uninit(Opaque["a tensor of dtype Float and layout Sparse on cpu"])'
+    assert text.attribute("small").startswith('uninit(Opaque["a tensor of dtype Float8_e4m3fn')
+    storage = Text(raw).storages[Text(raw).tensors[int(Text(raw).attribute("conjugate").split()[1])][3]]
+    assert storage[1] == "side" and np.frombuffer(side[storage[2]:storage[2] + 8], np.complex64)[0] == 1 - 2j
+
+
+class Lazy(torch.nn.Module):
+    def part(self, x: torch.Tensor, n: int) -> torch.Tensor:
+        return x + n
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.jit._awaitable_wait(torch.jit._awaitable(self.part, x, 2)) * 2
+
+
+def test_awaitables_become_calls(tmp_path):
+    path = tmp_path / "lazy.pt"
+    torch.jit.script(Lazy()).save(str(path))
+    text = dump(path)
+    assert "await" not in text
+    assert 'prim::CallMethod[name="part"]' in text
+
+
+def test_scripted_function(tmp_path):
+    path = tmp_path / "function.pt"
+
+    def scaled(x: torch.Tensor, by: int = 3) -> torch.Tensor:
+        return x * by
+
+    torch.jit.script(scaled).save(str(path))
+    text = Text(dump(path))
+    assert 'method "forward" = ' in text.classes[text.objects[text.root][0]][1]
+    assert "%by : int" in text.text  # torch.jit.save drops a function's defaults
+
+
+def test_frozen(tmp_path):
+    path = tmp_path / "frozen.pt"
+    torch.jit.freeze(zoo.build("resnet")).save(str(path))
+    raw, side = raw_import(path)
+    text = Text(raw)
+    assert text.objects[text.root][1] == {}
+    (body,) = text.functions.values()
+    assert body.count("aten::conv2d") == 20 and "batch_norm" not in body  # folded by torch
+    weights = re.findall(r"tensor \d+", body)
+    assert len(weights) >= 40 and all(int(w.split()[1]) in text.tensors for w in weights)
+
+
 def test_compressed_members_go_to_the_side_file(archive, tmp_path):
     """A zip that was packed again with compression has no weights that could be mapped."""
     path = tmp_path / "packed.pt"

@@ -192,7 +192,11 @@ static void test_lists(void **state) {
   fst_val popped = RUN("aten::pop.t(t[](a!) self, int idx=-1) -> t(*)", ints);
   assert_int_equal(popped.i, 3);
   assert_int_equal(list_of(ints)->len, 2);
-  drop(a), drop(b), drop(list), drop(cat), drop(same), drop(chunks), drop(ints);
+  // [[float]]: two dimensions, elements of type number 1
+  fst_val rows = RUN("prim::tolist(...) -> ...", a, fst_val_int(2), fst_val_int(1));
+  assert_int_equal(list_of(rows)->len, 2);
+  assert_float_equal(list_of(list_of(rows)->items[1])->items[1].f, 5, 0);
+  drop(a), drop(b), drop(list), drop(cat), drop(same), drop(chunks), drop(ints), drop(rows);
 }
 
 static void test_dicts_and_strings(void **state) {
