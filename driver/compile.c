@@ -29,7 +29,8 @@ typedef struct {
   fst_arena arena;
   FST_VEC(method_info) methods;
   fst_state_layout layout;
-  FST_VEC(fst_type) forms;           // vectors of layout.slots.len types; sizes are constants or unknown
+  FST_VEC(fst_slot_form) forms;      // vectors of layout.slots.len; sizes are constants or unknown
+  bool *loose;                       // by slot: its forms are too many to tell apart
   fst_graph *form_home;              // whose size table spells them: no symbols, so any will do
 } compilation;
 
@@ -117,43 +118,88 @@ static fst_type const_type(fst_module *module, fst_const c) {
   }
 }
 
-static bool add_form(compilation *c, const fst_type *form) {
+// A slot whose forms are too many: its value is not told apart, then neither are its sizes.
+static fst_slot_form loosen(fst_module *module, fst_slot_form form) {
+  const fst_type_data *t = fst_type_get(module->types, form.type);
+  form.value = (fst_const){0};
+  if (t->kind != FST_TY_TENSOR || t->rank <= 0) return form;
+  fst_dim open[FST_MAX_RANK];
+  for (int i = 0; i < t->rank; i++) open[i] = FST_DIM_UNKNOWN;
+  // Strides that are there but unknown: row-major, whatever the sizes (see passes/specialize.c).
+  form.type = fst_type_tensor(module->types, t->dtype, t->rank, open, t->has_strides ? open : NULL, t->device_kind, t->device_index);
+  return form;
+}
+
+static void add_form(compilation *c, const fst_slot_form *given) {
   size_t slots = c->layout.slots.len;
+  fst_slot_form *form = FST_NEW_ARRAY(&c->arena, fst_slot_form, slots + 1);
+  for (size_t s = 0; s < slots; s++) form[s] = c->loose[s] ? loosen(c->module, given[s]) : given[s];
   for (size_t at = 0; slots && at < c->forms.len; at += slots)
-    if (!memcmp(&c->forms.data[at], form, slots * sizeof *form)) return false;
-  if (!slots && c->forms.len) return false;
+    if (!memcmp(&c->forms.data[at], form, slots * sizeof *form)) return;
+  if (!slots && c->forms.len) return;
   for (size_t s = 0; s < slots; s++) fst_vec_push(&c->forms, form[s]);
-  if (!slots) fst_vec_push(&c->forms, FST_NO_TYPE);   // one form, of nothing
-  return true;
+  if (!slots) fst_vec_push(&c->forms, form[0]);   // one form, of nothing
 }
 
 static size_t form_count(const compilation *c) { return c->layout.slots.len ? c->forms.len / c->layout.slots.len : c->forms.len; }
 
+// Past MAX_FORMS: the slot with the most different forms is no longer told apart, and everything starts anew.
+// False when there is none left.
+static bool loosen_worst(compilation *c) {
+  size_t slots = c->layout.slots.len, worst = 0, most = 1;
+  for (size_t s = 0; s < slots; s++) {
+    size_t different = 0;
+    for (size_t a = 0; a < form_count(c); a++) {
+      bool seen = false;
+      for (size_t b = 0; b < a && !seen; b++) seen = !memcmp(&c->forms.data[a * slots + s], &c->forms.data[b * slots + s], sizeof *c->forms.data);
+      different += !seen;
+    }
+    if (c->loose[s] || different <= most) continue;
+    most = different;
+    worst = s + 1;
+  }
+  if (worst) c->loose[worst - 1] = true;
+  return worst;
+}
+
+static fst_slot_form saved_form(const compilation *c, const fst_state_slot *slot) {
+  const fst_const_data *d = fst_const_get(c->module, slot->initial);
+  fst_slot_form form = {.type = const_type(c->module, slot->initial)};
+  if (d->kind == FST_CONST_INT || d->kind == FST_CONST_BOOL) form.value = slot->initial;
+  return form;
+}
+
+// "f32[1, 64]", "int=16000", "bool=1"
+static fst_status parse_form(compilation *c, const char *text, size_t len, fst_slot_form *out) {
+  fst_size_names names = {0};
+  const char *equals = memchr(text, '=', len);
+  size_t type_len = equals ? (size_t)(equals - text) : len;
+  fst_status status = fst_signature_type(c->form_home, &names, text, type_len, &out->type);
+  fst_vec_free(&names.names);
+  out->value = (fst_const){0};
+  if (status || !equals) return status;
+  long long value = strtoll(equals + 1, NULL, 10);
+  bool is_bool = fst_type_is(c->module->types, out->type, FST_TY_BOOL);
+  out->value = is_bool ? fst_const_bool(c->module, value != 0) : fst_const_int(c->module, value);
+  return NULL;
+}
+
 static fst_status first_forms(compilation *c) {
   size_t slots = c->layout.slots.len;
-  fst_type *form = FST_NEW_ARRAY(&c->arena, fst_type, slots + 1);
-  for (size_t s = 0; s < slots; s++) form[s] = const_type(c->module, c->layout.slots.data[s].initial);
+  if (!c->loose) c->loose = FST_NEW_ARRAY(&c->arena, bool, slots + 1);
+  fst_slot_form *form = FST_NEW_ARRAY(&c->arena, fst_slot_form, slots + 1);
+  fst_vec_clear(&c->forms);
+  for (size_t s = 0; s < slots; s++) form[s] = saved_form(c, &c->layout.slots.data[s]);
   add_form(c, form);
   if (!c->rq->state || !c->rq->state[0]) return NULL;
   const char *at = c->rq->state;
   for (size_t s = 0; s < slots; s++) {
-    fst_size_names names = {0};
     size_t len = strcspn(at, ";");
-    FST_TRY(fst_signature_type(c->form_home, &names, at, len, &form[s]));
-    fst_vec_free(&names.names);
+    FST_TRY(parse_form(c, at, len, &form[s]));
     at += len + (at[len] == ';');
   }
   add_form(c, form);
   return NULL;
-}
-
-// Sizes of a tensor forgotten, its row-major layout kept: what a slot is compiled as once its forms are many.
-static fst_type loosen(fst_module *module, fst_type type) {
-  const fst_type_data *t = fst_type_get(module->types, type);
-  if (t->kind != FST_TY_TENSOR || t->rank <= 0) return type;
-  fst_dim open[FST_MAX_RANK];
-  for (int i = 0; i < t->rank; i++) open[i] = FST_DIM_UNKNOWN;
-  return fst_type_tensor(module->types, t->dtype, t->rank, open, NULL, t->device_kind, t->device_index);
 }
 
 // ---- plan tables -----------------------------------------------------------------------------------
@@ -211,11 +257,20 @@ static uint32_t plan_pattern(fst_plan_tables *tables, const fst_graph *g, fst_ty
         sizes[i] = plan_dim(g, t->dims[i]);
         strides[i] = t->has_strides ? plan_dim(g, t->strides[i]) : FST_PLAN_DIM_ANY;
       }
-      bool contiguous = fst_type_is_contiguous(g->dims, g->module->types, type);
+      bool open = t->has_strides;   // strides there but unknown: row-major, whatever the sizes
+      for (int i = 0; i < t->rank; i++) open = open && !fst_dim_is_known(t->strides[i]);
+      bool contiguous = open || fst_type_is_contiguous(g->dims, g->module->types, type);
       return fst_plan_pattern_tensor(tables, (uint32_t)t->dtype, (uint32_t)t->rank, sizes, contiguous ? NULL : strides, contiguous);
     }
     default: return fst_plan_pattern_any(tables);
   }
+}
+
+static uint32_t form_pattern(fst_plan_tables *tables, const fst_graph *g, fst_slot_form form) {
+  const fst_const_data *d = form.value.id ? fst_const_get(g->module, form.value) : NULL;
+  if (d && d->kind == FST_CONST_INT) return fst_plan_pattern_int(tables, d->i);
+  if (d) return fst_plan_pattern_value(tables, FST_TAG_BOOL, fst_plan_const_scalar(tables, FST_TAG_BOOL, d->b));
+  return plan_pattern(tables, g, form.type);
 }
 
 // Constants of the plan that exist apart from code: defaults of arguments and saved state.
@@ -283,35 +338,38 @@ typedef struct {
 } planned_method;
 typedef FST_VEC(planned_method) planned_list;
 
-static fst_status lower_all(compilation *c, planned_list *out) {
+static fst_status lower_one(compilation *c, uint32_t s, size_t form, planned_list *out) {
   size_t slots = c->layout.slots.len;
-  bool loose = false;
+  const fst_compile_signature *signature = &c->rq->signatures[s];
+  method_info *m = find_method(c, signature->method);
+  fst_graph *graph = fst_graph_clone(m->frozen, m->frozen->name), *planned = NULL;
+  fst_status status = fst_signature_apply(graph, signature->arguments);
+  // The vector of forms grows below: the specializer gets a copy.
+  fst_state_forms state = {.count = (uint32_t)slots, .entry = fst_arena_memdup(&c->arena, &c->forms.data[form * slots], slots * sizeof(fst_slot_form))};
+  if (!status) status = fst_pipeline_lower(graph, &state, FST_STAGE_PLANNED, c->rq->options, &planned);
+  fst_graph_destroy(graph);
+  if (!status) {
+    planned_method p = {planned, s, form};
+    fst_vec_push(out, p);
+    for (size_t at = 0; slots && at < state.left.len; at += slots) add_form(c, &state.left.data[at]);
+  }
+  fst_vec_free(&state.left);
+  return status ? fst_error_prefix(status, "method '%s'", m->name) : NULL;
+}
+
+static void drop_planned(planned_list *list) {
+  for (size_t i = 0; i < list->len; i++) fst_graph_destroy(list->data[i].graph);
+  fst_vec_clear(list);
+}
+
+static fst_status lower_all(compilation *c, planned_list *out) {
   for (size_t form = 0; form < form_count(c); form++) {
-    for (uint32_t s = 0; s < c->rq->signature_count; s++) {
-      const fst_compile_signature *signature = &c->rq->signatures[s];
-      method_info *m = find_method(c, signature->method);
-      fst_graph *graph = fst_graph_clone(m->frozen, m->frozen->name), *planned = NULL;
-      fst_status status = fst_signature_apply(graph, signature->arguments);
-      fst_state_types types = {.count = (uint32_t)slots, .entry = slots ? &c->forms.data[form * slots] : NULL};
-      // The vector grows while forms are added below: the specializer gets a copy.
-      types.entry = slots ? fst_arena_memdup(&c->arena, types.entry, slots * sizeof *types.entry) : NULL;
-      if (!status) status = fst_pipeline_lower(graph, &types, FST_STAGE_PLANNED, c->rq->options, &planned);
-      fst_graph_destroy(graph);
-      if (status) {
-        fst_vec_free(&types.left);
-        return fst_error_prefix(status, "method '%s'", m->name);
-      }
-      planned_method p = {planned, s, form};
-      fst_vec_push(out, p);
-      for (size_t at = 0; slots && at < types.left.len; at += slots) {
-        fst_type *left = &types.left.data[at];
-        if (form_count(c) >= MAX_FORMS) loose = true;
-        for (size_t k = 0; loose && k < slots; k++) left[k] = loosen(c->module, left[k]);
-        add_form(c, left);
-      }
-      fst_vec_free(&types.left);
-      if (form_count(c) > 4 * MAX_FORMS) return FST_FAIL(FST_ERR_UNSUPPORTED, "method '%s': the forms of the state do not settle", m->name);
-    }
+    for (uint32_t s = 0; s < c->rq->signature_count; s++) FST_TRY(lower_one(c, s, form, out));
+    if (form_count(c) <= MAX_FORMS) continue;
+    if (!loosen_worst(c)) return FST_FAIL(FST_ERR_UNSUPPORTED, "the state of the model has too many forms");
+    drop_planned(out);
+    FST_TRY(first_forms(c));
+    form = SIZE_MAX;   // from the first again
   }
   return NULL;
 }
@@ -367,7 +425,7 @@ static void write_methods(compilation *c, const planned_list *planned, const_mak
       for (size_t a = 0; a < params->params.len; a++) args[a] = plan_pattern(t, g, fst_value_type(g, params->params.data[a]));
       for (size_t s = 0; s < slots; s++) {
         state[2 * s] = (uint32_t)s;
-        state[2 * s + 1] = plan_pattern(t, g, c->forms.data[pm->form * slots + s]);
+        state[2 * s + 1] = form_pattern(t, g, c->forms.data[pm->form * slots + s]);
       }
       fst_plan_signature_add(t, args, state, (uint32_t)slots, fst_dims_symbol_count(g->dims), (uint32_t)p, 1, (uint64_t)fst_graph_plan(g)->fixed_bytes);
     }
@@ -416,7 +474,7 @@ static fst_status refuse_fallbacks(const compilation *c, const fst_compiled *out
 }
 
 static void compilation_deinit(compilation *c, planned_list *planned) {
-  for (size_t i = 0; i < planned->len; i++) fst_graph_destroy(planned->data[i].graph);
+  drop_planned(planned);
   for (size_t i = 0; i < c->methods.len; i++) fst_graph_destroy(c->methods.data[i].frozen);
   fst_vec_free(planned);
   fst_vec_free(&c->methods);
@@ -485,10 +543,10 @@ static fst_status dump_method(compilation *c, const char *method, fst_stage stag
     if (!strcmp(c->rq->signatures[s].method, method)) arguments = c->rq->signatures[s].arguments;
   fst_graph *graph = fst_graph_clone(m->frozen, m->frozen->name), *lowered = NULL;
   fst_status status = fst_signature_apply(graph, arguments);
-  fst_state_types types = {.count = (uint32_t)slots, .entry = slots ? c->forms.data : NULL};
-  if (!status) status = fst_pipeline_lower(graph, &types, stage, c->rq->options, &lowered);
+  fst_state_forms state = {.count = (uint32_t)slots, .entry = c->forms.data};
+  if (!status) status = fst_pipeline_lower(graph, &state, stage, c->rq->options, &lowered);
   if (!status) fst_graph_print(lowered, out);
-  fst_vec_free(&types.left);
+  fst_vec_free(&state.left);
   fst_graph_destroy(graph);
   fst_graph_destroy(lowered);
   return status;

@@ -2,6 +2,7 @@
 #include "passes/alias.h"
 
 #include "ir/infer.h"
+#include "passes/plan.h"
 
 static uint32_t find(const fst_alias *a, uint32_t v) {
   while (a->parent[v] != v) v = a->parent[v] = a->parent[a->parent[v]];
@@ -45,9 +46,7 @@ bool fst_list_is_literal(const fst_graph *graph, fst_node_id node) {
   for (size_t i = 0; i < list->uses.len; i++) {
     const fst_node *user = fst_node_get(graph, list->uses.data[i].user);
     if (user->op == FST_OP_UNKNOWN || user->block_count) return false;
-    const fst_op_info *info = fst_op_get(user->op);
-    if (!info->lower && !info->lower_stmt && !info->scalar && info->cls != FST_CLASS_VIEW) return false;
-    if (info->cls == FST_CLASS_CONTAINER || info->cls == FST_CLASS_ATTRIBUTE || info->cls == FST_CLASS_CONTROL) return false;
+    if (!fst_node_is_kernel(graph, list->uses.data[i].user) && !fst_infer_is_view(graph, list->uses.data[i].user)) return false;
   }
   return true;
 }

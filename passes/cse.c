@@ -1,11 +1,13 @@
 // cse: of equal pure nodes that see each other, the first serves for all.
 //
 // Any stage. Numbers, strings and other immutable values always; tensors once `functional`, and only those whose
-// memory nothing writes and nobody outside sees (two results of a call stay two tensors). Cost: linear.
+// memory nothing writes and nobody outside sees (two results of a call stay two tensors). Lists that are made for one op
+// and never written count as what they hold. Cost: linear.
 //
 // Before:                                     After:
 //   %1 : bool = aten::eq.int(%sr, 16000)         %1 : bool = aten::eq.int(%sr, 16000)
 //   %2 : bool = aten::eq.int(%sr, 16000)         ... %1 for %2
+#include "ir/infer.h"
 #include "passes/alias.h"
 #include "passes/pass.h"
 
@@ -17,11 +19,24 @@ typedef struct {
   fst_map seen;     // hash -> node id; entries of closed blocks stay and are checked for dominance
 } eliminator;
 
-static uint64_t node_hash(const fst_node *n) {
+static uint64_t node_hash(const fst_graph *g, const fst_node *n) {
   uint64_t h = fst_hash_mix((uint64_t)n->op << 32 | n->operand_count, (uint64_t)n->name << 32 | n->attr_type.id);
   h = fst_hash_mix(h, (uint64_t)n->attr_int);
-  for (uint32_t i = 0; i < n->operand_count; i++) h = fst_hash_mix(h, n->operands[i].id);
+  for (uint32_t i = 0; i < n->operand_count; i++) {
+    const fst_node *list = fst_list_items(g, n->operands[i]);
+    h = fst_hash_mix(h, list ? list->operand_count : n->operands[i].id);
+    for (uint32_t k = 0; list && k < list->operand_count; k++) h = fst_hash_mix(h, list->operands[k].id);
+  }
   return h;
+}
+
+static bool same_operand(const fst_graph *g, fst_value_id a, fst_value_id b) {
+  if (fst_value_eq(a, b)) return true;
+  const fst_node *x = fst_list_items(g, a), *y = fst_list_items(g, b);
+  if (!x || !y || x->operand_count != y->operand_count || !fst_type_eq(fst_value_type(g, a), fst_value_type(g, b))) return false;
+  for (uint32_t i = 0; i < x->operand_count; i++)
+    if (!fst_value_eq(x->operands[i], y->operands[i])) return false;
+  return true;
 }
 
 static bool equal(const fst_graph *g, const fst_node *a, const fst_node *b) {
@@ -29,12 +44,27 @@ static bool equal(const fst_graph *g, const fst_node *a, const fst_node *b) {
       !fst_type_eq(a->attr_type, b->attr_type) || a->attr_int != b->attr_int)
     return false;
   for (uint32_t i = 0; i < a->operand_count; i++)
-    if (!fst_value_eq(a->operands[i], b->operands[i])) return false;
+    if (!same_operand(g, a->operands[i], b->operands[i])) return false;
   for (uint32_t i = 0; i < a->result_count; i++)
     if (!fst_type_eq(fst_value_type(g, a->results[i]), fst_value_type(g, b->results[i])) ||
         fst_value_get(g, a->results[i])->sym != fst_value_get(g, b->results[i])->sym)
       return false;
   return true;
+}
+
+static bool reads_written(eliminator *e, fst_value_id tensor) {
+  return !e->has_alias || tensor.id >= e->alias.count || fst_alias_info(&e->alias, tensor)->written;
+}
+
+// A list that nothing writes, of things that nothing writes.
+static bool is_fixed(eliminator *e, fst_value_id list) {
+  const fst_const_data *c = fst_value_const(e->g, list);
+  const fst_node *made = fst_list_items(e->g, list);
+  for (uint32_t i = 0; made && i < made->operand_count; i++) {
+    fst_type_kind kind = fst_value_type_data(e->g, made->operands[i])->kind;
+    if (kind == FST_TY_LIST || kind == FST_TY_DICT || (kind == FST_TY_TENSOR && reads_written(e, made->operands[i]))) return false;
+  }
+  return made || (c && c->kind == FST_CONST_TUPLE);
 }
 
 static bool may_share(eliminator *e, const fst_node *n) {
@@ -50,10 +80,11 @@ static bool may_share(eliminator *e, const fst_node *n) {
     if (cls->written || cls->escapes || cls->external) return false;
   }
   // Reading memory that may change between the two.
-  for (uint32_t i = 0; i < n->operand_count; i++)
-    if (fst_value_type_data(e->g, n->operands[i])->kind == FST_TY_TENSOR &&
-        (!e->has_alias || n->operands[i].id >= e->alias.count || fst_alias_info(&e->alias, n->operands[i])->written))
-      return false;
+  for (uint32_t i = 0; i < n->operand_count; i++) {
+    fst_type_kind kind = fst_value_type_data(e->g, n->operands[i])->kind;
+    if (kind == FST_TY_TENSOR && reads_written(e, n->operands[i])) return false;
+    if ((kind == FST_TY_LIST || kind == FST_TY_DICT) && !is_fixed(e, n->operands[i])) return false;
+  }
   return true;
 }
 
@@ -63,7 +94,7 @@ static void eliminate_block(eliminator *e, fst_block_id block) {
     if (n->op == FST_OP_GROUP) continue;
     for (uint32_t b = 0; b < n->block_count; b++) eliminate_block(e, n->blocks[b]);
     if (!may_share(e, n)) continue;
-    uint64_t h = node_hash(n), known;
+    uint64_t h = node_hash(e->g, n), known;
     for (; fst_map_get(&e->seen, h, &known); h++) {
       fst_node_id first = {(uint32_t)known};
       const fst_node *f = fst_node_get(e->g, first);

@@ -1,8 +1,9 @@
 // inline: every call of a method or function becomes the callee's body.
 //
-// Expects any stage before `typed`; changes prim::CallMethod and prim::CallFunction, leaves alone nothing: a call
-// that cannot be resolved (an interface's method, recursion) is an error that names it. Calling a module's
-// `forward` runs its pre-hooks and hooks too, as PyTorch does. Locations remember the calls they came through.
+// Expects any stage before `typed`; changes prim::CallMethod, prim::CallFunction and the ends of `with` statements
+// (prim::Enter, prim::Exit: the manager's own methods), leaves alone nothing: a call that cannot be resolved (an
+// interface's method, recursion) is an error that names it. Calling a module's `forward` runs its pre-hooks and
+// hooks too, as PyTorch does. Locations remember the calls they came through.
 // Cost: the size of the result.
 //
 // Before:                                                    After:
@@ -157,6 +158,26 @@ static fst_status inline_method(inliner *in, fst_node_id id, fst_value_id *out) 
   return NULL;
 }
 
+// `with`: enters and exits are calls of the object's own methods. Those that only concern gradients or profiling
+// change nothing that a compiled model computes.
+static fst_status inline_with(inliner *in, fst_node_id id, fst_value_id *out) {
+  fst_graph *g = in->g;
+  fst_module *m = g->module;
+  const fst_node *n = fst_node_get(g, id);
+  const fst_type_data *t = fst_value_type_data(g, n->operands[0]);
+  const char *cls_name = t->kind == FST_TY_CLASS ? text(in, t->name) : "";
+  static const char *const inert[] = {"__torch__.torch.autograd.grad_mode.", "__torch__.torch.autograd.profiler.", "__torch__.torch.autograd.profiler_util."};
+  *out = fst_graph_const_none(g);
+  for (size_t i = 0; i < sizeof inert / sizeof *inert; i++)
+    if (!strncmp(cls_name, inert[i], strlen(inert[i]))) return NULL;
+  fst_class_id cls = t->kind == FST_TY_CLASS ? fst_module_find_class(m, t->name) : (fst_class_id){0};
+  const char *method = n->op == FST_OP_ENTER ? "__enter__" : "__exit__";
+  const fst_graph *callee = cls.id ? fst_class_method(m, fst_module_class(m, cls), fst_intern(&m->strings, method)) : NULL;
+  if (!callee) return FST_FAIL(FST_ERR_UNSUPPORTED, "`with` on %s, which has no %s in the archive", *cls_name ? cls_name : "a value that is no object", method);
+  fst_value_id args[4] = {n->operands[0], *out, *out, *out};
+  return splice(in, callee, args, n->op == FST_OP_ENTER ? 1 : 4, id, out);
+}
+
 static fst_status inline_block(inliner *in, fst_block_id block) {
   fst_graph *g = in->g;
   for (FST_EACH_NODE(g, block, id)) {
@@ -165,6 +186,7 @@ static fst_status inline_block(inliner *in, fst_block_id block) {
     fst_value_id result;
     if (n->op == FST_OP_CALL_METHOD) FST_TRY(inline_method(in, id, &result));
     else if (n->op == FST_OP_CALL_FUNCTION) FST_TRY(call_named(in, n->name, n->operands, n->operand_count, id, &result));
+    else if (n->op == FST_OP_ENTER || n->op == FST_OP_EXIT) FST_TRY(inline_with(in, id, &result));
     else continue;
     in->pc->changes++;   // never limited: nothing after works with calls in place
     if (n->result_count) fst_value_replace(g, n->results[0], result);

@@ -18,7 +18,7 @@ static const struct { fst_stage to; const char *passes; } steps[] = {
     {FST_STAGE_PLANNED, "plan"},
 };
 
-fst_status fst_pipeline_lower(fst_graph *graph, fst_state_types *state, fst_stage until, const fst_pipeline_options *options, fst_graph **out_graph) {
+fst_status fst_pipeline_lower(fst_graph *graph, fst_state_forms *state, fst_stage until, const fst_pipeline_options *options, fst_graph **out_graph) {
   fst_graph *typed;
   FST_TRY(fst_specialize(graph, state, &typed));
   for (size_t i = 0; i < sizeof steps / sizeof *steps && steps[i].to <= until; i++) {

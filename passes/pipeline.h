@@ -12,6 +12,6 @@ fst_status fst_pipeline_inline(fst_graph *graph, const fst_pipeline_options *opt
 // Freezes against the layout of all methods and cleans up. In place; the graph is then `inlined`.
 fst_status fst_pipeline_freeze(fst_graph *graph, const fst_state_layout *layout, const fst_pipeline_options *options);
 // A new graph for one signature (parameter types of `graph` and state->entry), taken as far as `until`.
-fst_status fst_pipeline_lower(fst_graph *graph, fst_state_types *state, fst_stage until, const fst_pipeline_options *options, fst_graph **out_graph);
+fst_status fst_pipeline_lower(fst_graph *graph, fst_state_forms *state, fst_stage until, const fst_pipeline_options *options, fst_graph **out_graph);
 
 #endif

@@ -127,14 +127,28 @@ static fst_dim generalize_dim(specializer *sp, const world *w, fst_dim d) {
     if (!fst_dim_is_known(generalize_dim(sp, w, v.operands[i]))) return FST_DIM_UNKNOWN;
   return d;
 }
-fst_type generalize(specializer *sp, fst_type type) {
+// A size that holds beyond this call: a constant.
+static fst_dim constant_dim(specializer *sp, const world *w, fst_dim d) {
+  int64_t number;
+  (void)w;
+  return fst_dim_is_const(sp->out->dims, d, &number) && number >= 0 ? number : FST_DIM_UNKNOWN;
+}
+
+// The type with its sizes mapped; a row-major one stays row-major.
+static fst_type map_layout(specializer *sp, fst_type type, dim_fn f) {
   const fst_type_data *t = fst_type_get(sp->out->module->types, type);
-  if (t->kind != FST_TY_TENSOR || t->rank < 0 || !is_row_major(sp, t, type)) return map_dims(sp, NULL, type, generalize_dim);
+  if (t->kind != FST_TY_TENSOR || t->rank < 0 || !is_row_major(sp, t, type)) return map_dims(sp, NULL, type, f);
   fst_dim dims[FST_MAX_RANK], strides[FST_MAX_RANK];
-  for (int i = 0; i < t->rank; i++) dims[i] = generalize_dim(sp, NULL, t->dims[i]);
-  open_strides(strides);
+  bool all_known = true;
+  for (int i = 0; i < t->rank; i++) {
+    dims[i] = f(sp, NULL, t->dims[i]);
+    all_known = all_known && fst_dim_is_known(dims[i]);
+  }
+  if (all_known) fst_contiguous_strides(sp->out->dims, t->rank, dims, strides);
+  else open_strides(strides);
   return fst_type_tensor(sp->out->module->types, t->dtype, t->rank, dims, strides, t->device_kind, t->device_index);
 }
+fst_type generalize(specializer *sp, fst_type type) { return map_layout(sp, type, generalize_dim); }
 
 static fst_dim join_dim(specializer *sp, fst_dim a, fst_dim b, fst_block_id block) {
   return a == b && fst_dim_is_known(a) && symbol_visible(sp, a, block) ? a : FST_DIM_UNKNOWN;
@@ -191,9 +205,12 @@ world world_clone(specializer *sp, const world *w) {
   c.bound = fst_arena_memdup(&sp->arena, w->bound, sp->src->values.len * sizeof *w->bound);
   c.state = fst_arena_memdup(&sp->arena, w->state, (sp->slots + 1) * sizeof *w->state);
   c.state_type = fst_arena_memdup(&sp->arena, w->state_type, (sp->slots + 1) * sizeof *w->state_type);
+  c.state_value = fst_arena_memdup(&sp->arena, w->state_value, (sp->slots + 1) * sizeof *w->state_value);
   // The vectors grow on the heap; clones live in the arena and are copied when they grow.
   memset(&c.heap, 0, sizeof c.heap);
   memset(&c.facts, 0, sizeof c.facts);
+  memset(&c.choices, 0, sizeof c.choices);
+  for (size_t i = 0; i < w->choices.len; i++) fst_vec_push(&c.choices, w->choices.data[i]);
   for (size_t i = 0; i < w->heap.len; i++) fst_vec_push(&c.heap, w->heap.data[i]);
   for (size_t i = 0; i < w->facts.len; i++) fst_vec_push(&c.facts, w->facts.data[i]);
   return c;
@@ -256,12 +273,23 @@ fst_value_id emit_dim(specializer *sp, world *w, fst_dim d, fst_loc loc) {
   return r;
 }
 
+// An int or bool that is a literal, or that a fact makes one.
+static fst_const slot_value(specializer *sp, const world *w, fst_value_id v) {
+  const fst_const_data *c = fst_value_const(sp->out, v);
+  int64_t number;
+  if (c && (c->kind == FST_CONST_INT || c->kind == FST_CONST_BOOL)) return fst_value_get(sp->out, v)->constant;
+  if (fst_type_is(sp->out->module->types, fst_value_type(sp->out, v), FST_TY_INT) && fst_dim_is_const(sp->out->dims, int_value(sp, w, bind_value(v)), &number))
+    return fst_const_int(sp->out->module, number);
+  return (fst_const){0};
+}
+
 void note_exit(specializer *sp, const world *w) {
   if (!sp->state || !sp->slots) return;
-  fst_type *now = FST_NEW_ARRAY(&sp->arena, fst_type, sp->slots);
+  fst_slot_form *now = FST_NEW_ARRAY(&sp->arena, fst_slot_form, sp->slots);
   for (uint32_t s = 0; s < sp->slots; s++) {
     bool bound = w->state[s].kind == BOUND_VALUE;
-    now[s] = generalize(sp, bound ? fst_value_type(sp->out, w->state[s].value) : w->state_type[s]);
+    now[s].type = map_layout(sp, bound ? fst_value_type(sp->out, w->state[s].value) : w->state_type[s], constant_dim);
+    now[s].value = bound ? slot_value(sp, w, w->state[s].value) : w->state_value[s];
   }
   for (size_t at = 0; at < sp->state->left.len; at += sp->slots)
     if (!memcmp(&sp->state->left.data[at], now, sp->slots * sizeof *now)) return;
@@ -351,13 +379,11 @@ static void bind_results(specializer *sp, world *w, fst_node_id old, fst_node_id
     fst_value_id v = n->results[r];
     fst_value *value = fst_value_get(sp->out, v);
     binding b = bind_value(v);
-    int64_t number;
     if (in && in->result_consts && in->result_consts[r].id) {
       b = bind_value(fst_graph_const(sp->out, in->result_consts[r]));
     } else if (in && in->result_syms && fst_dim_is_known(in->result_syms[r])) {
       value->sym = dim_facts(sp, w, in->result_syms[r]);
-      if (fst_type_is(sp->out->module->types, value->type, FST_TY_INT) && fst_dim_is_const(sp->out->dims, value->sym, &number))
-        b = bind_value(fst_graph_const_int(sp->out, number));
+      if (fst_type_is(sp->out->module->types, value->type, FST_TY_INT)) b = bind_value(emit_dim(sp, w, value->sym, n->loc));
     } else if (fst_type_is(sp->out->module->types, value->type, FST_TY_INT)) {
       value->sym = fresh_symbol(sp, w, true);
     } else if (is_zero_d_int(fst_type_get(sp->out->module->types, value->type))) {
@@ -455,8 +481,10 @@ static void eval_state(specializer *sp, world *w, const fst_node *n) {
     fst_node_get(sp->out, set)->attr_int = n->attr_int;
     fst_node_get(sp->out, set)->name = n->name;
     w->state[slot] = bind_value(v);
+    w->state_value[slot] = (fst_const){0};
     return;
   }
+  if (w->state[slot].kind == BOUND_NOT && w->state_value[slot].id) w->state[slot] = bind_value(fst_graph_const(sp->out, w->state_value[slot]));
   if (w->state[slot].kind == BOUND_NOT) {
     fst_type type = w->state_type[slot].id ? w->state_type[slot] : import_type(sp, fst_value_type(sp->src, n->results[0]));
     fst_value_id v = emit(sp, w, FST_OP_STATE_GET, NULL, 0, instantiate(sp, w, apply_facts(sp, w, type)), n->loc);
@@ -486,7 +514,7 @@ static fst_status eval_node(specializer *sp, world *w, fst_node_id id) {
     }
     case FST_OP_RETURN: {
       fst_value_id v = n->operand_count ? residual_of(sp, w, n->operands[0], n->loc) : fst_graph_const_none(sp->out);
-      note_exit(sp, w);
+      if (!w->noted) note_exit(sp, w);
       fst_node_id ret = emit_node(sp, w, FST_OP_RETURN, &v, 1, 0, n->loc);
       fst_vec_clear(&sp->out->result_types);
       fst_vec_push(&sp->out->result_types, fst_value_type(sp->out, fst_node_get(sp->out, ret)->operands[0]));
@@ -535,8 +563,12 @@ static fst_status walk_once(specializer *sp, fst_graph **out) {
   w.bound = FST_NEW_ARRAY(&sp->arena, binding, src->values.len);
   w.state = FST_NEW_ARRAY(&sp->arena, binding, sp->slots + 1);
   w.state_type = FST_NEW_ARRAY(&sp->arena, fst_type, sp->slots + 1);
+  w.state_value = FST_NEW_ARRAY(&sp->arena, fst_const, sp->slots + 1);
   const fst_block *entry = fst_block_get(src, src->entry);
-  for (uint32_t s = 0; sp->state && s < sp->state->count; s++) w.state_type[s] = import_type(sp, sp->state->entry[s]);
+  for (uint32_t s = 0; sp->state && s < sp->state->count; s++) {
+    w.state_type[s] = import_type(sp, sp->state->entry[s].type);
+    w.state_value[s] = sp->state->entry[s].value;
+  }
   FST_VEC(fst_value_id) params = {0};
   for (size_t i = 0; i < entry->params.len; i++) {
     const fst_value *p = fst_value_get(src, entry->params.data[i]);
@@ -564,7 +596,7 @@ static fst_status walk_once(specializer *sp, fst_graph **out) {
   return status;
 }
 
-fst_status fst_specialize(fst_graph *source, fst_state_types *state, fst_graph **out_graph) {
+fst_status fst_specialize(fst_graph *source, fst_state_forms *state, fst_graph **out_graph) {
   specializer sp = {.src = source, .state = state, .budget = EMIT_BUDGET};
   fst_arena_init(&sp.arena);
   fst_arena_init(&sp.scratch);

@@ -18,17 +18,24 @@
 
 #include "passes/pass.h"
 
-// Types that state slots have when the method is entered, and those it may leave behind: one vector of
-// `count` types for every point where a call can end (a return, a raise, a failed check), each vector once.
-// Sizes that are not constants are forgotten in them.
-typedef struct fst_state_types {
+// The form of one state slot: its type, and the value of an int or bool that is the same in every call that
+// finds the state so (id 0: not known).
+typedef struct fst_slot_form {
+  fst_type type;
+  fst_const value;
+} fst_slot_form;
+
+// The forms of all slots when the method is entered, and those it may leave behind: one vector of `count` for
+// every point where a call can end (a return, a raise, a failed check), each vector once. Sizes that are not
+// constants are forgotten in them.
+typedef struct fst_state_forms {
   uint32_t count;
-  const fst_type *entry;         // [count]; sizes in the source graph's table
-  FST_VEC(fst_type) left;        // vectors one after the other
-} fst_state_types;
+  const fst_slot_form *entry;    // [count]; sizes in the source graph's table
+  FST_VEC(fst_slot_form) left;   // vectors one after the other
+} fst_state_forms;
 
 // `state` may be NULL: slots then have the types their fst::state_get nodes show.
-fst_status fst_specialize(fst_graph *source, fst_state_types *state, fst_graph **out_graph);
+fst_status fst_specialize(fst_graph *source, fst_state_forms *state, fst_graph **out_graph);
 // The same in place, with the types the graph's own state_get nodes show (for tests of the pass).
 fst_status fst_pass_specialize(fst_pass_ctx *pc, fst_graph *graph);
 

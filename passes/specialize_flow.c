@@ -81,6 +81,16 @@ static bool compatible(specializer *sp, const world *wa, const world *wb, bindin
   return true;
 }
 
+// Tensors whose sizes are different constants: worth a short walk apart (a mode of the model), not a long one.
+static bool sizes_differ(specializer *sp, binding a, binding b) {
+  if (a.kind != BOUND_VALUE || b.kind != BOUND_VALUE) return false;
+  const fst_type_data *ta = fst_value_type_data(sp->out, a.value), *tb = fst_value_type_data(sp->out, b.value);
+  if (ta->kind != FST_TY_TENSOR || tb->kind != FST_TY_TENSOR || ta->rank != tb->rank) return false;
+  for (int i = 0; i < ta->rank; i++)
+    if (fst_dim_equal(sp->out->dims, ta->dims[i], tb->dims[i]) == 0) return true;
+  return false;
+}
+
 static binding join(joiner *j, binding a, binding b);
 
 static binding join_heap(joiner *j, binding a, binding b) {
@@ -186,7 +196,9 @@ static void join_state(joiner *j) {
     // Both paths stored it already: load what is there, with what is known of both.
     fst_type ta = a.kind == BOUND_VALUE ? fst_value_type(sp->out, a.value) : j->a->state_type[s];
     fst_type tb = b.kind == BOUND_VALUE ? fst_value_type(sp->out, b.value) : j->b->state_type[s];
+    bool touched = a.kind == BOUND_VALUE || b.kind == BOUND_VALUE || !j->a->state_value[s].id || j->a->state_value[s].id != j->b->state_value[s].id;
     j->into->state[s] = (binding){0};
+    if (touched) j->into->state_value[s] = (fst_const){0};
     if (ta.id && tb.id) {
       j->into->state_type[s] = join_types(sp, ta, tb, j->into->block);
     }
@@ -211,6 +223,28 @@ static bool state_compatible(specializer *sp, const world *a, const world *b) {
 
 // ---- how far both paths must be walked -------------------------------------------------------------
 
+// Does the node, or one inside it, load state that the two paths left in different forms?
+static bool reads_differing_state(specializer *sp, const world *a, const world *b, fst_node_id id) {
+  const fst_node *n = fst_node_get(sp->src, id);
+  if (n->op == FST_OP_STATE_GET) {
+    binding ba = a->state[n->attr_int], bb = b->state[n->attr_int];
+    return ba.kind != BOUND_VALUE || bb.kind != BOUND_VALUE || !compatible(sp, a, b, ba, bb);
+  }
+  for (uint32_t k = 0; k < n->block_count; k++)
+    for (FST_EACH_NODE(sp->src, n->blocks[k], inner))
+      if (reads_differing_state(sp, a, b, inner)) return true;
+  return false;
+}
+
+enum { SHORT_WALK = 24 };
+
+// State of one path that is another size on the other: two forms, if the end of the method is near.
+static bool state_sizes_differ(specializer *sp, const world *a, const world *b) {
+  for (uint32_t s = 0; s < sp->slots; s++)
+    if (sizes_differ(sp, a->state[s], b->state[s])) return true;
+  return false;
+}
+
 // Last position that must be walked in both worlds before they can be joined, given that they were walked
 // up to `at`; `at` itself when they can be joined now.
 static uint32_t split_until(specializer *sp, const world *a, const world *b, const fst_node *cond_node, fst_block_id block, uint32_t from, uint32_t at) {
@@ -219,8 +253,8 @@ static uint32_t split_until(specializer *sp, const world *a, const world *b, con
   live_after(sp, block, from, at, &live);
   for (size_t i = 0; i < live.len; i++) {
     binding ba = a->bound[live.data[i].id], bb = b->bound[live.data[i].id];
-    if (compatible(sp, a, b, ba, bb)) continue;
     uint32_t last = last_use(sp, block, live.data[i]);
+    if (compatible(sp, a, b, ba, bb) && (!sizes_differ(sp, ba, bb) || last - at > SHORT_WALK)) continue;
     if (last > until && last != UINT32_MAX) until = last;
   }
   // State that the paths left in different forms: up to the last access of it.
@@ -229,16 +263,16 @@ static uint32_t split_until(specializer *sp, const world *a, const world *b, con
     const fst_node *n = fst_node_get(sp->src, id);
     uint32_t p = sp->position[id.id];
     if (p <= until) continue;
-    if (state_differs && n->op == FST_OP_STATE_GET) {
-      binding ba = a->state[n->attr_int], bb = b->state[n->attr_int];
-      if (ba.kind == BOUND_VALUE && bb.kind == BOUND_VALUE && compatible(sp, a, b, ba, bb)) continue;
-      uint32_t last = last_use(sp, block, n->results[0]);
+    if (state_differs && reads_differing_state(sp, a, b, id)) {
+      uint32_t last = n->result_count && n->op == FST_OP_STATE_GET ? last_use(sp, block, n->results[0]) : p;
       until = last > p ? last : p;
     }
     // The same condition again: each path knows the answer.
     if (n->op == FST_OP_IF && fst_value_eq(n->operands[0], cond_node->operands[0])) until = p;
   }
   fst_vec_free(&live);
+  uint32_t end = sp->position[fst_block_terminator(sp->src, block).id];
+  if (until + 1 < end && end - until <= SHORT_WALK && fst_block_eq(block, sp->src->entry) && state_sizes_differ(sp, a, b)) until = end - 1;
   return until;
 }
 
@@ -279,6 +313,7 @@ static void splice_after(specializer *sp, fst_block_id from, fst_node_id node) {
 static void world_free(world *w) {
   fst_vec_free(&w->heap);
   fst_vec_free(&w->facts);
+  fst_vec_free(&w->choices);
 }
 
 // Worlds are values; one takes the place of another, which keeps its block.
@@ -289,6 +324,7 @@ static void world_take(world *into, world *from) {
   into->block = block;
   memset(&from->heap, 0, sizeof from->heap);
   memset(&from->facts, 0, sizeof from->facts);
+  memset(&from->choices, 0, sizeof from->choices);
 }
 
 static void join_worlds(specializer *sp, world *w, world *a, world *b, fst_node_id node, fst_block_id block, uint32_t from, uint32_t at, fst_loc loc) {
@@ -357,6 +393,11 @@ fst_status eval_if(specializer *sp, world *w, fst_node_id id, uint32_t to, uint3
     // What was known only inside is a fact from here on: the other way does not come back.
     world_take(w, live);
   } else {
+    if (fst_block_eq(n->block, sp->src->entry) && at + 1 == sp->position[fst_block_terminator(sp->src, n->block).id]) {
+      for (uint32_t k = 0; k < 2; k++)
+        if (!path[k].noted) note_exit(sp, &path[k]);
+      w->noted = true;
+    }
     join_worlds(sp, w, &path[0], &path[1], made, n->block, from, at, n->loc);
   }
   world_free(&path[0]);
@@ -436,6 +477,7 @@ static void forget_state(specializer *sp, world *w, fst_block_id block) {
     if (n->op == FST_OP_STATE_SET) {
       binding b = w->state[n->attr_int];
       if (b.kind == BOUND_VALUE) w->state_type[n->attr_int] = fst_value_type(sp->out, b.value);
+      w->state_value[n->attr_int] = (fst_const){0};
       w->state[n->attr_int] = (binding){0};
     }
     for (uint32_t b = 0; b < n->block_count; b++) forget_state(sp, w, n->blocks[b]);

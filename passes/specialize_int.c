@@ -36,6 +36,33 @@ int int_truth(specializer *sp, const fst_node *node, const fst_dim *v) {
   }
 }
 
+// `a` is one of the literal items of `list`.
+static void learn_one_of(specializer *sp, world *w, fst_dim a, fst_value_id list) {
+  const fst_const_data *c = fst_value_const(sp->out, list);
+  choice ch = {.symbol = a};
+  uint32_t symbol;
+  if (!c || c->kind != FST_CONST_TUPLE || !c->count || c->count > MOST_CHOICES || !fst_dim_is_known(a) || !fst_dim_is_symbol(sp->out->dims, a, &symbol)) return;
+  for (uint32_t i = 0; i < c->count; i++) {
+    const fst_const_data *item = fst_const_get(sp->out->module, c->items[i]);
+    if (item->kind != FST_CONST_INT) return;
+    ch.numbers[ch.count++] = item->i;
+  }
+  if (ch.count == 1) learn_equal(sp, w, a, fst_dim_const(sp->out->dims, ch.numbers[0]));
+  else fst_vec_push(&w->choices, ch);
+}
+
+static void learn_different(specializer *sp, world *w, fst_dim a, fst_dim b) {
+  int64_t number;
+  if (!fst_dim_is_known(a) || !fst_dim_is_known(b) || !fst_dim_is_const(sp->out->dims, b, &number)) return;
+  for (size_t i = 0; i < w->choices.len; i++) {
+    choice *ch = &w->choices.data[i];
+    if (ch->symbol != a) continue;
+    for (uint32_t k = 0; k < ch->count; k++)
+      if (ch->numbers[k] == number) ch->numbers[k--] = ch->numbers[--ch->count];
+    if (ch->count == 1) learn_equal(sp, w, a, fst_dim_const(sp->out->dims, ch->numbers[0]));
+  }
+}
+
 void learn_condition(specializer *sp, world *w, fst_value_id cond, bool truth) {
   fst_node_id def = fst_value_def(sp->out, cond);
   if (!def.id) return;
@@ -45,9 +72,14 @@ void learn_condition(specializer *sp, world *w, fst_value_id cond, bool truth) {
   switch (n->op) {
     case FST_OP_EQ_INT:
       if (truth) learn_equal(sp, w, a, b);
+      else learn_different(sp, w, a, b);
       break;
     case FST_OP_NE_INT:
       if (!truth) learn_equal(sp, w, a, b);
+      else learn_different(sp, w, a, b);
+      break;
+    case FST_OP___CONTAINS___INT_LIST:
+      if (truth) learn_one_of(sp, w, b, n->operands[0]);
       break;
     case FST_OP_BOOL_INT:
       if (!truth) learn_equal(sp, w, a, 0);

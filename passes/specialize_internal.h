@@ -39,14 +39,25 @@ typedef struct heap_cell {
   fst_value_id made;      // once it exists in the new graph, that value; items no longer count
 } heap_cell;
 
+// A symbol that is known to be one of a few numbers.
+enum { MOST_CHOICES = 8 };
+typedef struct choice {
+  fst_dim symbol;
+  uint32_t count;
+  int64_t numbers[MOST_CHOICES];
+} choice;
+
 typedef struct world {
   binding *bound;                // by value id of the old graph
   FST_VEC(heap_cell) heap;
   binding *state;                // by slot; BOUND_NOT: must be loaded
   fst_type *state_type;          // by slot: what a load gives
+  fst_const *state_value;        // by slot: the literal that a load gives, or id 0
   FST_VEC(fst_dim) facts;        // by symbol: what it is known to equal, or FST_DIM_UNKNOWN
+  FST_VEC(choice) choices;
   fst_block_id block;            // of the new graph, where nodes go
   bool dead;                     // a raise was emitted: nothing after it runs
+  bool noted;                    // the forms of the state at the return are noted already, path by path
 } world;
 
 typedef struct specializer {
@@ -54,7 +65,7 @@ typedef struct specializer {
   fst_arena arena;
   fst_arena scratch;             // inference, reset per node
   uint32_t slots;
-  fst_state_types *state;
+  fst_state_forms *state;
   uint32_t *position;            // by node id of the old graph: place in its block
   FST_VEC(fst_block_id) symbol_block;   // by symbol of the new graph: block that defines it
   FST_VEC(fst_block_id) block_moved;    // by block id of the new graph: where its nodes were spliced to

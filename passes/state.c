@@ -79,6 +79,10 @@ static void mark_roots(marker *m, fst_value_id value) {
   const fst_graph *g = m->env.graph;
   uint64_t seen;
   if (!value.id || fst_value_const(g, value) || fst_map_get(&m->visited, value.id, &seen)) return;
+  switch (fst_value_type_data(g, value)->kind) {   // cannot be an alias of anything
+    case FST_TY_INT: case FST_TY_FLOAT: case FST_TY_BOOL: case FST_TY_STR: case FST_TY_NONE: case FST_TY_COMPLEX: case FST_TY_DEVICE: return;
+    default: break;
+  }
   fst_map_set(&m->visited, value.id, 1);
   const fst_value *v = fst_value_get(g, value);
   if (v->kind == FST_VALUE_PARAM) {

@@ -46,7 +46,8 @@ static void list_get(method *m, const fst_node *n) {
 }
 
 static bool list_op(method *m, const fst_node *n) {
-  LLVMValueRef list = n->operand_count ? method_object(m, n->operands[0]) : NULL, loc = method_loc(m, n->loc);
+  if (fst_op_get(n->op)->cls != FST_CLASS_CONTAINER) return false;
+  LLVMValueRef list = method_object(m, n->operands[0]), loc = method_loc(m, n->loc);
   switch (n->op) {
     case FST_OP_LEN_T: {
       ll_value v = {.a = method_load(m, m->u->i64, list, offsetof(fst_list_obj, len))};
