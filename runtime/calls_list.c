@@ -124,13 +124,6 @@ void *fst_call_list_repeat(fst_call *call, void *list, int64_t times) {
   return list_own(call, out);
 }
 
-// Python's clamping of a slice bound for a step of this sign.
-static int64_t bound_clamp(int64_t bound, int64_t len, bool forward) {
-  int64_t low = forward ? 0 : -1, high = forward ? len : len - 1;
-  if (bound < 0) bound = bound < -len ? low : bound + len;
-  return bound < low ? low : bound > high ? high : bound;
-}
-
 void *fst_call_list_slice(fst_call *call, void *list, int64_t start, int64_t end, int64_t step) {
   fst_list_obj *l = list, *out = fst_list_make(0, NULL);
   if (!out) return list_own(call, NULL);
@@ -138,11 +131,10 @@ void *fst_call_list_slice(fst_call *call, void *list, int64_t start, int64_t end
     fst_ctx_raise(fst_ctx_of(call), "RuntimeError", 0, "List slice should have non-zero step");
     return list_own(call, out);
   }
-  bool forward = step > 0;
   // An absent bound: as far as the step's direction goes.
-  int64_t from = start == INT64_MIN && !forward ? l->len - 1 : bound_clamp(start == INT64_MIN ? 0 : start, l->len, forward);
-  int64_t to = end == INT64_MAX && !forward ? -1 : bound_clamp(end, l->len, forward);
-  for (int64_t i = from; forward ? i < to : i > to;) {
+  bool forward = step > 0;
+  fst_slice slice = fst_slice_resolve(l->len, start == INT64_MIN ? NULL : &start, end == INT64_MAX ? NULL : &end, step);
+  for (int64_t i = slice.from; forward ? i < slice.to : i > slice.to;) {
     if (!fst_list_push(out, &l->items[i])) {
       fst_ctx_raise_memory(fst_ctx_of(call));
       break;

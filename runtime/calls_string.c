@@ -1,4 +1,7 @@
 // Strings. They are bytes, as TorchScript's are: indices count bytes, case and character classes are ASCII.
+// Where TorchScript's methods differ from Python's (a range whose end lies before its start, zfill after a
+// sign, split by blanks with a limit, splitlines), these differ in the same way; the record that the test
+// holds them against is PyTorch's own.
 #include <string.h>
 
 #include "base/strops.h"
@@ -123,11 +126,14 @@ static void range_clamp(const fst_str_obj *s, int64_t *start, int64_t *end) {
   if (*end > s->len) *end = s->len;
 }
 
+static int32_t range_error(op_args *a) { return fst_ctx_raise(a->ctx, "IndexError", 0, "the start lies beyond the end of the string"); }
+
 static int32_t op_find(op_args *a, bool last, bool must) {
   const fst_str_obj *s = arg_str(a, 0), *what = arg_str(a, 1);
   int64_t start = a->v[2].i, end = a->v[3].i;
   range_clamp(s, &start, &end);
-  int64_t at = start < end || (start == end && start <= s->len) ? bytes_find(s->bytes, start, end, what, last) : -1;
+  if (start > s->len) return range_error(a);
+  int64_t at = bytes_find(s->bytes, start, end < start ? start : end, what, last);
   if (at < 0 && must) return fst_ctx_raise(a->ctx, "ValueError", 0, "substring not found");
   return give_int(a, at);
 }
@@ -138,7 +144,8 @@ static int32_t op_count(op_args *a) {
   range_clamp(s, &start, &end);
   if (start > end) return give_int(a, 0);
   if (what->len == 0) return give_int(a, end - start + 1);
-  for (int64_t at; (at = bytes_find(s->bytes, start, end, what, false)) >= 0; start = at + what->len) n++;
+  // As TorchScript has it, an occurrence counts when it starts before the end.
+  for (int64_t at; (at = bytes_find(s->bytes, start, s->len, what, false)) >= 0 && at < end; start = at + what->len) n++;
   return give_int(a, n);
 }
 
@@ -146,7 +153,9 @@ static int32_t op_affix(op_args *a, bool suffix) {
   const fst_str_obj *s = arg_str(a, 0), *what = arg_str(a, 1);
   int64_t start = a->v[2].i, end = a->v[3].i;
   range_clamp(s, &start, &end);
-  if (start > end || what->len > end - start) return give_bool(a, false);
+  if (start > s->len) return range_error(a);
+  if (end < start) end = s->len;
+  if (what->len > end - start) return give_bool(a, false);
   return give_bool(a, memcmp(s->bytes + (suffix ? end - what->len : start), what->bytes, (size_t)what->len) == 0);
 }
 
@@ -178,7 +187,7 @@ static int32_t op_iscase(op_args *a, bool (*wanted)(char), bool (*unwanted)(char
 static int32_t op_isidentifier(op_args *a) {
   const fst_str_obj *s = arg_str(a, 0);
   for (int64_t i = 0; i < s->len; i++)
-    if (!is_alpha(s->bytes[i]) && s->bytes[i] != '_' && (i == 0 || !is_digit(s->bytes[i]))) return give_bool(a, false);
+    if (!is_alpha(s->bytes[i]) && (i == 0 || !is_digit(s->bytes[i]))) return give_bool(a, false);
   return give_bool(a, s->len > 0);
 }
 
@@ -236,11 +245,10 @@ static int32_t op_pad(op_args *a, int left_share, int shares) {
 
 static int32_t op_zfill(op_args *a) {
   const fst_str_obj *s = arg_str(a, 0);
-  int64_t width = a->v[1].i, sign = s->len && (s->bytes[0] == '-' || s->bytes[0] == '+');
+  int64_t width = a->v[1].i;
   fst_buf buf = {0};
-  fst_buf_add(&buf, s->bytes, (size_t)sign);
   if (width > s->len) fst_buf_fill(&buf, '0', (size_t)(width - s->len));
-  fst_buf_add(&buf, s->bytes + sign, (size_t)(s->len - sign));
+  fst_buf_add(&buf, s->bytes, (size_t)s->len);
   return give_buf(a, &buf);
 }
 
@@ -260,7 +268,7 @@ static int32_t op_expandtabs(op_args *a) {
     char c = s->bytes[i];
     if (c != '\t') {
       fst_buf_putc(&buf, c);
-      column = c == '\n' || c == '\r' ? 0 : column + 1;
+      column++;
     } else if (tab > 0) {
       fst_buf_fill(&buf, ' ', (size_t)(tab - column % tab));
       column += tab - column % tab;
@@ -284,27 +292,20 @@ static void piece_add(op_args *a, fst_list_obj *list, const char *bytes, int64_t
   fst_obj_release((fst_obj *)piece);
 }
 
-static int32_t split_blanks(op_args *a, int64_t max) {
+static int32_t split_blanks(op_args *a) {
   const fst_str_obj *s = arg_str(a, 0);
   fst_list_obj *list = pieces_begin(a);
   for (int64_t i = 0; i < s->len;) {
-    while (i < s->len && is_space(s->bytes[i])) i++;
-    if (i == s->len) break;
     int64_t from = i;
-    if (max >= 0 && list->len == max) {
-      int64_t to = s->len;
-      while (to > from && is_space(s->bytes[to - 1])) to--;
-      piece_add(a, list, s->bytes + from, to - from);
-      break;
-    }
     while (i < s->len && !is_space(s->bytes[i])) i++;
-    piece_add(a, list, s->bytes + from, i - from);
+    if (i > from) piece_add(a, list, s->bytes + from, i - from);
+    while (i < s->len && is_space(s->bytes[i])) i++;
   }
   return a->ctx->raised.set;
 }
 
 static int32_t op_split(op_args *a) {
-  if (a->v[1].tag == FST_TAG_NONE) return split_blanks(a, a->v[2].i);
+  if (a->v[1].tag == FST_TAG_NONE) return split_blanks(a);
   const fst_str_obj *s = arg_str(a, 0), *by = arg_str(a, 1);
   int64_t max = a->v[2].i, from = 0;
   if (by->len == 0) return fst_ctx_raise(a->ctx, "ValueError", 0, "empty separator");
@@ -327,15 +328,16 @@ static int32_t op_rsplit(op_args *a) {
   return a->ctx->raised.set;
 }
 
+// Every \n and \r ends a line of its own, and is a piece of its own when kept.
 static int32_t op_splitlines(op_args *a) {
   const fst_str_obj *s = arg_str(a, 0);
   bool keep = a->v[1].i;
   fst_list_obj *list = pieces_begin(a);
   for (int64_t from = 0, i = 0; from < s->len; from = i) {
     while (i < s->len && s->bytes[i] != '\n' && s->bytes[i] != '\r') i++;
-    int64_t end = i;
-    if (i < s->len) i += s->bytes[i] == '\r' && i + 1 < s->len && s->bytes[i + 1] == '\n' ? 2 : 1;
-    piece_add(a, list, s->bytes + from, (keep ? i : end) - from);
+    piece_add(a, list, s->bytes + from, i - from);
+    if (i < s->len && keep) piece_add(a, list, s->bytes + i, 1);
+    i++;
   }
   return a->ctx->raised.set;
 }
@@ -403,12 +405,17 @@ static int32_t op_getitem(op_args *a) {
 
 static int32_t op_slice(op_args *a) {
   const fst_str_obj *s = arg_str(a, 0);
-  int64_t from = a->v[1].tag == FST_TAG_NONE ? 0 : a->v[1].i, to = a->v[2].tag == FST_TAG_NONE ? s->len : a->v[2].i, step = a->v[3].i;
-  if (step != 1) return fst_ctx_raise(a->ctx, "RuntimeError", 0, "Slicing a string only supports step=1");
-  if (from < 0) from = from < -s->len ? 0 : from + s->len;
-  if (to < 0) to = to < -s->len ? 0 : to + s->len;
-  if (to > s->len) to = s->len;
-  return give_bytes(a, s->bytes + (from < to ? from : 0), from < to ? to - from : 0);
+  const int64_t *start = a->v[1].tag == FST_TAG_NONE ? NULL : &a->v[1].i, *end = a->v[2].tag == FST_TAG_NONE ? NULL : &a->v[2].i;
+  int64_t step = a->v[3].i;
+  if (step == 0) return fst_ctx_raise(a->ctx, "RuntimeError", 0, "List slice should have non-zero step");
+  fst_slice slice = fst_slice_resolve(s->len, start, end, step);
+  if (step == 1) return give_bytes(a, s->bytes + (slice.from < slice.to ? slice.from : 0), slice.from < slice.to ? slice.to - slice.from : 0);
+  fst_buf buf = {0};
+  for (int64_t i = slice.from; step > 0 ? i < slice.to : i > slice.to;) {
+    fst_buf_putc(&buf, s->bytes[i]);
+    if (__builtin_add_overflow(i, step, &i)) break;
+  }
+  return give_buf(a, &buf);
 }
 
 static int32_t op_ord(op_args *a) {

@@ -268,6 +268,17 @@ bool fst_list_push(fst_list_obj *list, const fst_val *val) {
   return true;
 }
 
+static int64_t bound_clamp(int64_t bound, int64_t len, bool forward) {
+  int64_t low = forward ? 0 : -1, high = forward ? len : len - 1;
+  if (bound < 0) bound = bound < -len ? low : bound + len;
+  return bound < low ? low : bound > high ? high : bound;
+}
+
+fst_slice fst_slice_resolve(int64_t len, const int64_t *start, const int64_t *end, int64_t step) {
+  bool forward = step > 0;
+  return (fst_slice){start ? bound_clamp(*start, len, forward) : forward ? 0 : len - 1, end ? bound_clamp(*end, len, forward) : forward ? len : -1};
+}
+
 // ---- tensors ----
 
 int64_t fst_tensor_numel(const fst_tensor_obj *t) {

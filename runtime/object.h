@@ -46,6 +46,10 @@ fst_opaque_obj *fst_opaque_make(void *handle, void (*drop)(void *handle));
 bool fst_list_push(fst_list_obj *list, const fst_val *val);   // takes a reference; false: memory is out
 bool fst_list_reserve(fst_list_obj *list, int64_t len);
 
+// Python's slice of a sequence: first position, and the one to stop before. NULL: an absent bound; step not 0.
+typedef struct fst_slice { int64_t from, to; } fst_slice;
+fst_slice fst_slice_resolve(int64_t len, const int64_t *start, const int64_t *end, int64_t step);
+
 // ---- dicts ----
 // Entry number or -1. Keys are str, int, float, bool, complex by value, tensors by identity.
 int64_t fst_dict_find(const fst_dict_obj *dict, const fst_val *key);

@@ -2,6 +2,8 @@
 // smallest and largest magnitude; 1-d as a column, 2-d as rows cut to 80 columns, more as 2-d slices.
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/dtype.h"
@@ -93,7 +95,25 @@ static void number_put(fst_buf *buf, const number_format *f, double value) {
   else fst_buf_printf(buf, "%*g", f->width, value);
 }
 
-static void scale_put(fst_buf *buf, const number_format *f) { fst_buf_printf(buf, "%g *\n", f->scale); }
+// The fewest digits that read back to the same double, as scales and 0-d tensors print.
+static void shortest_put(fst_buf *buf, double value) {
+  char text[64];
+  int digits = 0;
+  if (!isfinite(value)) {
+    fst_buf_printf(buf, "%g", value);
+    return;
+  }
+  do snprintf(text, sizeof text, "%.*e", digits, value);
+  while (strtod(text, NULL) != value && ++digits < 17);
+  int exponent = atoi(strchr(text, 'e') + 1);
+  if (exponent < -4 || exponent >= 16) fst_buf_puts(buf, text);
+  else fst_buf_printf(buf, "%.*f", digits > exponent ? digits - exponent : 0, value);
+}
+
+static void scale_put(fst_buf *buf, const number_format *f) {
+  shortest_put(buf, f->scale);
+  fst_buf_puts(buf, " *\n");
+}
 
 static void column_put(fst_buf *buf, const window *w) {
   number_format f = format_choose(w);
@@ -114,9 +134,9 @@ static void row_put(fst_buf *buf, const window *w, const number_format *f, int64
   if (f->scale != 1) fst_buf_putc(buf, ' ');
 }
 
+// The first row is not indented, the others are: PyTorch's own habit.
 static void matrix_put(fst_buf *buf, const window *w, int indent) {
   number_format f = format_choose(w);
-  fst_buf_fill(buf, ' ', (size_t)indent);
   int64_t per_line = (LINE - indent) / (f.width + 1);
   for (int64_t first = 0; first < w->cols && !buf->failed; first += per_line) {
     int64_t last = first + per_line <= w->cols ? first + per_line - 1 : w->cols - 1;
@@ -177,7 +197,9 @@ void fst_format_tensor(fst_buf *buf, const fst_tensor_obj *t) {
   const int64_t *sizes = fst_tensor_sizes(t), *strides = fst_tensor_strides(t);
   bool real = fst_dtype_kind_of((fst_dtype)t->dtype) != FST_KIND_COMPLEX;
   if (real && t->rank == 0) {
-    fst_buf_printf(buf, "%g\n", fst_tensor_double_at(t, 0));
+    if (fst_dtype_is_float((fst_dtype)t->dtype)) shortest_put(buf, fst_tensor_double_at(t, 0));
+    else fst_buf_printf(buf, "%" PRId64, fst_tensor_int_at(t, 0));
+    fst_buf_putc(buf, '\n');
   } else if (real && fst_tensor_numel(t) > 0) {
     window w = {t, 0, 1, sizes[t->rank - 1], 0, strides[t->rank - 1]};
     if (t->rank == 1) {
