@@ -213,7 +213,7 @@ static accumulator visit_at(fst_emit *e, const reduction *r, uint32_t var, LLVMV
 // `unroll` accumulators over [start, end), whose length is a multiple of lanes * unroll.
 static void run_unrolled(fst_emit *e, const reduction *r, uint32_t var, LLVMValueRef start, LLVMValueRef end, uint32_t lanes, uint32_t unroll, bool guarded, bool single, accumulator *accs) {
   fst_loop loop;
-  LLVMValueRef carries[2 * MAX_UNROLL];
+  LLVMValueRef carries[2 * MAX_UNROLL] = {0};
   LLVMValueRef at = start;
   uint32_t used = pack_carries(r, accs, unroll, carries);
   if (!single) {
