@@ -323,10 +323,6 @@ fst_status fst_freeze(fst_graph *graph, const fst_state_layout *layout) {
       fst_value_replace(graph, self, fst_graph_const(graph, fst_const_intern(graph->module, &object)));
     }
     fst_block_remove_param(graph, graph->entry, 0);
-    if (graph->defaults.len) {
-      memmove(graph->defaults.data, graph->defaults.data + 1, (graph->defaults.len - 1) * sizeof graph->defaults.data[0]);
-      graph->defaults.len--;
-    }
   }
   fst_map_deinit(&env.objects);
   if (!status && graph->stage < FST_STAGE_INLINED) graph->stage = FST_STAGE_INLINED;
