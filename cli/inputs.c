@@ -53,7 +53,7 @@ static fst_status number_read(literal *l, fst_var **out) {
   char *end;
   errno = 0;
   long long whole = strtoll(l->at, &end, 10);
-  if (end != l->at && !strchr(".eE", *end) && !isalpha((unsigned char)*end) && !errno) {
+  if (end != l->at && *end != '.' && !isalpha((unsigned char)*end) && !errno) {
     l->at = end;
     return var_made(fst_var_int(whole), out);
   }
