@@ -1,5 +1,5 @@
 // Signatures asked for, in this order for one kind of arguments (types, ranks, None or not, of arguments and
-// state): first with the very sizes of the call; when another size comes, once more with every size open;
+// state): first with the very sizes of the call (and values of the flags in its state); when another size comes, once more with every size open;
 // and when a tensor that is not row-major cannot be copied (the method writes it), with open strides too.
 #define _GNU_SOURCE
 #include "runtime/jit.h"
@@ -87,6 +87,7 @@ typedef struct typing {
   int detail;
   uint32_t next_size;   // names given to open sizes so far
   bool is_element;      // inside a list or dict: one type for several values, so no sizes
+  bool is_state;        // open sizes have no names there; strides are exact, since state cannot be copied
 } typing;
 
 static void declared_type(typing *t, uint32_t type) {
@@ -109,7 +110,7 @@ static void declared_type(typing *t, uint32_t type) {
 }
 
 static void size_print(typing *t, int64_t size) {
-  if (t->detail == DETAIL_KIND || t->is_element) fst_buf_putc(t->out, '?');
+  if (t->detail == DETAIL_KIND || t->is_element || (t->is_state && t->detail != DETAIL_SIZES)) fst_buf_putc(t->out, '?');
   else if (t->detail == DETAIL_SIZES) fst_buf_printf(t->out, "%" PRId64, size);
   else fst_buf_printf(t->out, "s%u", t->next_size++);
 }
@@ -121,12 +122,12 @@ static void tensor_type(typing *t, const fst_tensor_obj *x) {
     size_print(t, x->shape[d]);
   }
   fst_buf_putc(t->out, ']');
-  if (t->detail != DETAIL_STRIDES || fst_tensor_is_contiguous(x)) return;
+  if ((t->detail != DETAIL_STRIDES && !t->is_state) || fst_tensor_is_contiguous(x)) return;
   fst_buf_putc(t->out, '{');
   for (int d = 0; d < x->rank; d++) {
     if (d) fst_buf_puts(t->out, ", ");
     // A unit stride is worth knowing: loads along it are plain.
-    if (x->shape[x->rank + d] == 1) fst_buf_putc(t->out, '1');
+    if (t->is_state || x->shape[x->rank + d] == 1) fst_buf_printf(t->out, "%" PRId64, x->shape[x->rank + d]);
     else size_print(t, x->shape[x->rank + d]);
   }
   fst_buf_putc(t->out, '}');
@@ -236,9 +237,13 @@ static void signature_print(signature_text *out, int detail, const fst_plan *pla
     value_type(&t, &args[i], arg->type);
   }
   t.out = &out->state;
+  t.is_state = true;
   for (size_t i = 0; i < state_count; i++) {
-    if (i) fst_buf_puts(t.out, "; ");
+    if (i) fst_buf_putc(t.out, ';');
     value_type(&t, &state[i], UINT32_MAX);
+    // Branches on flags and modes that a model keeps fold when their values are known.
+    bool is_flag = state[i].tag == FST_TAG_INT || state[i].tag == FST_TAG_BOOL;
+    if (is_flag && detail == DETAIL_SIZES) fst_buf_printf(t.out, "=%" PRId64, state[i].i);
   }
 }
 
