@@ -51,11 +51,21 @@ torch::jit::Operation tolist_operation(const Operator &op, int64_t count, const 
   return op.getOperation(node);
 }
 
+// Constants of an artifact are mapped read-only: what PyTorch would do to them must not be tried.
+void check_writable(const fst_val &val, const c10::Argument &arg) {
+  if (val.tag != FST_TAG_TENSOR || !arg.alias_info() || !arg.alias_info()->isWrite()) return;
+  const auto *tensor = reinterpret_cast<const fst_tensor_obj *>(val.p);
+  if (tensor->storage->head.flags & FST_OBJ_IMMORTAL) throw failure{FST_ERR_INTERNAL, "the op would write a constant"};
+}
+
 void push_arguments(converter &convert, const c10::FunctionSchema &schema, int64_t count, const fst_val *args, torch::jit::Stack &stack) {
   const auto &wanted = schema.arguments();
   size_t given = static_cast<size_t>(count);
   if (given > wanted.size() && !schema.is_vararg()) throw failure{FST_ERR_INVALID, "more arguments than its schema has"};
-  for (size_t i = 0; i < given; i++) stack.push_back(convert.to_torch(args[i], i < wanted.size() ? wanted[i].type() : c10::TypePtr()));
+  for (size_t i = 0; i < given; i++) {
+    if (i < wanted.size()) check_writable(args[i], wanted[i]);
+    stack.push_back(convert.to_torch(args[i], i < wanted.size() ? wanted[i].type() : c10::TypePtr()));
+  }
   for (size_t i = given; i < wanted.size(); i++) {
     if (!wanted[i].default_value()) throw failure{FST_ERR_INVALID, "the argument '" + wanted[i].name() + "' is missing"};
     stack.push_back(*wanted[i].default_value());

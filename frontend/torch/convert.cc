@@ -202,6 +202,7 @@ IValue converter::obj_to_torch(fst_obj *obj, const TypePtr &type) {
 }
 
 at::Tensor converter::tensor_to_torch(const fst_tensor_obj *t) {
+  if (!t->storage) throw failure{FST_ERR_INTERNAL, "a tensor without a storage"};
   c10::Device device = device_of(t->device_kind, t->device_index);
   c10::Storage storage = storage_to_torch(t->storage, device);
   auto dtype = c10::scalarTypeToTypeMeta(static_cast<c10::ScalarType>(t->dtype));

@@ -249,6 +249,12 @@ static void test_refusals(void **state) {
   REFUSED("aten::mm(Tensor self, Tensor mat2) -> Tensor", "'mat2' is missing", a);
   REFUSED("aten::relu(Tensor self) -> Tensor", "more arguments", a, a);
   REFUSED("relu", "namespace", a);
+  tensor_of(a)->storage->head.flags |= FST_OBJ_IMMORTAL;
+  REFUSED("aten::relu_(Tensor(a!) self) -> Tensor(a!)", "would write a constant", a);
+  fst_val b = RUN("aten::relu(Tensor self) -> Tensor", a);
+  assert_float_equal(at(a, 1), -2, 0);
+  tensor_of(a)->storage->head.flags = 0;
+  drop(b);
   assert_int_equal(a.p->refs, 1);  // failures leave nothing behind
   drop(a);
 }
