@@ -282,6 +282,8 @@ int fst_infer_einsum(fst_infer *in) {
       if (types[i]->dims[d] != one)
         fst_infer_require_equal(in, types[i]->dims[d], e.sizes[e.labels[i][d]], "einsum(): operands do not broadcast: a subscript has sizes {} and {}");
   }
+  if (fst_dtype_is_integral(types[0]->dtype, true) && types[0]->dtype != FST_I64)  // PyTorch sums some of them as i64
+    return fst_infer_give_up(in, "einsum of small integers");
   for (int d = 0; d < e.out_rank; d++) {
     dims[d] = e.sizes[e.out[d]];
     if (dims[d] == FST_DIM_UNKNOWN) return fst_infer_give_up(in, "einsum: an output subscript does not appear in any operand");
