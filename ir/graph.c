@@ -312,6 +312,12 @@ void fst_value_replace(fst_graph *g, fst_value_id from, fst_value_id to) {
   v->uses.len = 0;
 }
 
+bool fst_value_may_replace(const fst_graph *g, fst_value_id from, fst_value_id to) {
+  const fst_value *f = fst_value_get(g, from), *t = fst_value_get(g, to);
+  if (g->stage < FST_STAGE_TYPED) return !f->type.id || fst_type_is_subtype(g->module->types, t->type, f->type);
+  return fst_type_eq(f->type, t->type) && (!fst_dim_is_known(f->sym) || f->sym == t->sym);
+}
+
 // ---- copying ---------------------------------------------------------------------------------------
 
 // A type whose sizes are in another graph's table. Symbols keep their numbers.

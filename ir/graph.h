@@ -112,6 +112,9 @@ void fst_node_remove_result(fst_graph *graph, fst_node_id node, uint32_t index);
 void fst_node_erase(fst_graph *graph, fst_node_id node);   // results must have no uses; erases its blocks
 void fst_value_set_type(fst_graph *graph, fst_value_id value, fst_type type);
 void fst_value_replace(fst_graph *graph, fst_value_id from, fst_value_id to);  // all uses
+// May it, as far as types say? From `typed` on a value may define symbols that other types are written in, so only
+// one of the same type and expression can take its place; before, one of a subtype.
+bool fst_value_may_replace(const fst_graph *graph, fst_value_id from, fst_value_id to);
 // Deep copy of a node (with blocks) before `at` (or at the end of `block` when `at` is none); operands are
 // looked up in `map` (old value id -> new value id), which also receives the new results and parameters.
 fst_node_id fst_node_clone(fst_graph *graph, fst_block_id block, fst_node_id at, const fst_graph *from, fst_node_id node, fst_map *map);

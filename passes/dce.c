@@ -80,7 +80,8 @@ static bool has_effect(const fst_graph *g, const fst_node *n) {
       }
     return false;
   }
-  return effect == FST_WRITES || effect == FST_RANDOM || effect == FST_IO || effect == FST_CONTROL || effect == FST_RAISES;
+  if (effect == FST_RAISES) return !divides_safely(g, n);
+  return effect == FST_WRITES || effect == FST_RANDOM || effect == FST_IO || effect == FST_CONTROL;
 }
 
 // A Loop's carried value that only feeds itself.
@@ -110,13 +111,41 @@ static void drop_results(eliminator *e, fst_node_id id) {
   }
 }
 
+// Adds to its operand 0 and cannot raise; nobody looks at what it gives.
+static bool only_adds(const fst_graph *g, const fst_node *n) {
+  switch (n->op) {
+    case FST_OP_APPEND_T: case FST_OP_EXTEND_T: case FST_OP_INSERT_T: case FST_OP_CLEAR_T: case FST_OP_REVERSE_T: case FST_OP_ADD__T:
+    case FST_OP__SET_ITEM_STR: case FST_OP__SET_ITEM_INT: return !n->result_count || unused(g, n->results[0]);
+    default: return false;
+  }
+}
+
+// A container made here that every use only adds to.
+static void drop_dead_container(eliminator *e, fst_node_id id) {
+  fst_graph *g = e->g;
+  const fst_node *n = fst_node_get(g, id);
+  if (n->result_count != 1 || fst_op_get(n->op)->effect != FST_MAKES || unused(g, n->results[0])) return;
+  const fst_value *v = fst_value_get(g, n->results[0]);
+  for (size_t u = 0; u < v->uses.len; u++)
+    if (v->uses.data[u].index != 0 || !only_adds(g, fst_node_get(g, v->uses.data[u].user))) return;
+  while (v->uses.len && fst_pass_allow(e->pc)) fst_node_erase(g, fst_vec_last(&v->uses).user);
+}
+
+// Before anything else, since what adds may be all that keeps a loop.
+static void drop_dead_containers(eliminator *e, fst_block_id block) {
+  for (fst_node_id id = fst_block_get(e->g, block)->last; id.id; id = fst_node_get(e->g, id)->prev) {   // what goes stands after `id`
+    const fst_node *n = fst_node_get(e->g, id);
+    for (uint32_t b = 0; b < n->block_count; b++) drop_dead_containers(e, n->blocks[b]);
+    drop_dead_container(e, id);
+  }
+}
+
 static void dce_node(eliminator *e, fst_node_id id) {
   fst_graph *g = e->g;
   fst_node *n = fst_node_get(g, id);
   if (n->op == FST_OP_YIELD || n->op == FST_OP_RETURN) return;
   if (n->op == FST_OP_IF || n->op == FST_OP_LOOP) drop_results(e, id);
   for (uint32_t b = 0; b < n->block_count; b++) dce_block(e, n->blocks[b]);
-  if (n->op != FST_OP_UNKNOWN) drop_dead_container(pc, g, id);
   for (uint32_t r = 0; r < n->result_count; r++)
     if (!unused(g, n->results[r])) return;
   if (has_effect(g, n) || defines_sizes(e, n) || !fst_pass_allow(e->pc)) return;
@@ -134,6 +163,7 @@ static void dce_block(eliminator *e, fst_block_id block) {
 fst_status fst_pass_dce(fst_pass_ctx *pc, fst_graph *graph) {
   eliminator e = {.pc = pc, .g = graph};
   need_symbols(&e);
+  drop_dead_containers(&e, graph->entry);
   dce_block(&e, graph->entry);
   return NULL;
 }
