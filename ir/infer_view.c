@@ -213,7 +213,7 @@ static int reshape_sizes(fst_infer *in, const fst_shape *self, fst_dim *to, int 
     bool is_hole = dim_is(in, to[i], -1);
     if (is_hole && hole >= 0) return fst_infer_raise(in, "only one dimension can be inferred");
     if (is_hole) hole = i;
-    else if (!factor_take(left, &left_count, to[i])) given = fst_dim_mul(in->dims, given, to[i]);
+    else if (dim_is(in, to[i], 0) || !factor_take(left, &left_count, to[i])) given = fst_dim_mul(in->dims, given, to[i]);
   }
   fst_dim rest = fst_shape_numel(in->dims, left_count, left);
   bool is_empty = false;

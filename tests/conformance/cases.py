@@ -88,7 +88,6 @@ CASES = {
     "broadcast_tensors": (lambda x, y: torch.broadcast_tensors(x, y), lambda: (t(2, 1), t(3))),
     "movedim list": (lambda x: x.movedim((0, 2), (1, 0)), lambda: (t(2, 3, 4),)),
     "squeeze dims": (lambda x: x.squeeze((0, 2)), lambda: (t(1, 3, 1, 1),)),
-    "view as int": (lambda x: x.view(torch.int32), lambda: (t(2, 3),)),
     "zero-size reshape": (lambda x: x.reshape(0, 5), lambda: (t(3, 0),)),
     # ---- writes
     "add_ into view": (lambda x: x.clone()[1:].add_(1), lambda: (t(3, 4),)),
