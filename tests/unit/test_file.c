@@ -26,7 +26,7 @@ static int folder_make(void **state) {
 }
 
 static char *path_in(const folder *f, const char *name) {
-  static char path[128];
+  static char path[512];
   snprintf(path, sizeof path, "%s/%s", f->path, name);
   return path;
 }
