@@ -100,6 +100,10 @@ def type_text(t):
     return text
 
 
+# PyTorch's executor turns a constant 0-d tensor into a number here, which promotes differently.
+NUMBER_FORMS = {"aten::%s.Tensor" % op: "aten::%s.Scalar" % op for op in ("add", "sub", "mul", "div")}
+
+
 class Writer:
     """One torch graph as one IR function. Tensor constants become further parameters."""
 
@@ -108,6 +112,7 @@ class Writer:
         self.lines = []
         self.params = []
         self.extra = []
+        self.numbers = {}  # 0-d constant tensors, as literals
         inputs = list(graph.inputs())
         for value, tensor in zip(inputs[len(inputs) - len(tensors):], tensors):  # a module's graph takes self first
             self.param(value.debugName(), tensor)
@@ -117,6 +122,8 @@ class Writer:
         if len(results) == 1 and results[0].node().kind() in ("prim::TupleConstruct", "prim::ListConstruct"):
             results = list(results[0].node().inputs())
         self.returns = [self.operand(v) for v in results]
+        if not results:
+            raise CannotWrite("no results")
         self.types = [type_text(v.type()) for v in results]
 
     def param(self, name, tensor):
@@ -136,6 +143,8 @@ class Writer:
             value = torch.as_tensor(value, dtype=out.type().dtype())
             self.extra.append(value)
             self.param(out.debugName(), value)
+            if value.dim() == 0 and not value.is_complex():
+                self.numbers[self.names[out.debugName()]] = literal(value.item())
         else:
             self.names[out.debugName()] = literal(value)
 
@@ -152,7 +161,10 @@ class Writer:
             raise CannotWrite("control flow")
         schema = node.schema()
         name = schema.split("(")[0] if schema != "(no schema)" else kind
-        operands = ", ".join(self.operand(v) for v in node.inputs())
+        operands = [self.operand(v) for v in node.inputs()]
+        if name in NUMBER_FORMS and operands[1] in self.numbers:
+            name, operands[1] = NUMBER_FORMS[name], self.numbers[operands[1]]
+        operands = ", ".join(operands)
         results = []
         for value in node.outputs():
             self.names[value.debugName()] = "%%v%d" % len(self.names)
