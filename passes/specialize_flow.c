@@ -45,6 +45,7 @@ typedef struct {
   specializer *sp;
   world *a, *b, *into;
   fst_node_id node;           // the If in the new graph
+  fst_node_id yield[2];       // terminators of its blocks, placed once everything that they name is emitted
   fst_loc loc;
   fst_map heap;               // a's cell << 32 | b's cell -> cell of `into`, plus 1
 } joiner;
@@ -126,10 +127,7 @@ static binding join_values(joiner *j, binding a, binding b) {
     d = fst_dim_is_known(da) && da == db && symbol_visible(sp, da, j->into->block) ? da : fresh_symbol(sp, j->into, true);
   }
   fst_value_id yields[2] = {va, vb};
-  for (uint32_t k = 0; k < 2; k++) {
-    fst_node_id yield = fst_block_terminator(sp->out, fst_node_get(sp->out, j->node)->blocks[k]);
-    fst_node_add_operand(sp->out, yield, yields[k]);
-  }
+  for (uint32_t k = 0; k < 2; k++) fst_node_add_operand(sp->out, j->yield[k], yields[k]);
   fst_value_id out = fst_node_add_result(sp->out, j->node, instantiate(sp, j->into, type));
   fst_value_get(sp->out, out)->sym = d;
   uint32_t site = site_of(sp, va) ? site_of(sp, va) : site_of(sp, vb);
@@ -329,26 +327,14 @@ static void world_take(world *into, world *from) {
 
 static void join_worlds(specializer *sp, world *w, world *a, world *b, fst_node_id node, fst_block_id block, uint32_t from, uint32_t at, fst_loc loc) {
   joiner j = {.sp = sp, .a = a, .b = b, .into = w, .node = node, .loc = loc};
-  end_block(sp, a->block);
-  end_block(sp, b->block);
-  // Making lists and tuples for the join emits nodes: they must stand before the terminators.
+  for (uint32_t k = 0; k < 2; k++) j.yield[k] = fst_node_create(sp->out, FST_OP_YIELD, NULL, 0, 0, FST_NO_LOC);
   value_list live = {0};
   live_after(sp, block, from, at, &live);
   for (size_t i = 0; i < live.len; i++) w->bound[live.data[i].id] = join(&j, a->bound[live.data[i].id], b->bound[live.data[i].id]);
   join_old_cells(&j);
   join_state(&j);
-  for (uint32_t k = 0; k < 2; k++) {   // terminators last
-    fst_block_id blk = fst_node_get(sp->out, node)->blocks[k];
-    const fst_block *data = fst_block_get(sp->out, blk);
-    for (FST_EACH_NODE(sp->out, blk, id)) {
-      if (fst_node_get(sp->out, id)->op != FST_OP_YIELD || fst_node_eq(id, data->last)) continue;
-      fst_node_id mark = fst_node_create(sp->out, FST_OP_YIELD, NULL, 0, 0, FST_NO_LOC);
-      fst_node_insert_after(sp->out, data->last, mark);
-      fst_node_move_before(sp->out, mark, id);
-      fst_node_erase(sp->out, mark);
-      break;
-    }
-  }
+  fst_node_append(sp->out, a->block, j.yield[0]);
+  fst_node_append(sp->out, b->block, j.yield[1]);
   fst_vec_free(&live);
   fst_map_deinit(&j.heap);
 }

@@ -182,8 +182,29 @@ static fst_status emit_if(method *m, const fst_node *n) {
 
 // ---- Loop ------------------------------------------------------------------------------------------
 
+// Copies eight bytes at a time, then the rest: generated code may not call memmove. The two do not overlap, or are the
+// same.
 static void copy_bytes(method *m, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes) {
-  LLVMBuildMemMove(m->b, to, 16, from, 16, bytes);
+  static const int64_t widths[] = {32, 8, 1};
+  LLVMValueRef done = method_i64(m, 0);
+  for (int i = 0; i < 3; i++) {
+    LLVMTypeRef unit = widths[i] == 32 ? LLVMVectorType(m->u->i64, 4) : widths[i] == 8 ? m->u->i64 : m->u->i8;
+    LLVMBasicBlockRef from_block = LLVMGetInsertBlock(m->b), head = new_block(m, "copy"), body = new_block(m, "copying"), after = new_block(m, "copied");
+    LLVMBuildBr(m->b, head);
+    LLVMPositionBuilderAtEnd(m->b, head);
+    LLVMValueRef at = LLVMBuildPhi(m->b, m->u->i64, ""), next = LLVMBuildAdd(m->b, at, method_i64(m, widths[i]), "");
+    LLVMBuildCondBr(m->b, LLVMBuildICmp(m->b, LLVMIntSLE, next, bytes, ""), body, after);
+    LLVMPositionBuilderAtEnd(m->b, body);
+    LLVMValueRef loaded = LLVMBuildLoad2(m->b, unit, LLVMBuildInBoundsGEP2(m->b, m->u->i8, from, &at, 1, ""), "");
+    LLVMValueRef store = LLVMBuildStore(m->b, loaded, LLVMBuildInBoundsGEP2(m->b, m->u->i8, to, &at, 1, ""));
+    LLVMSetAlignment(loaded, 1);
+    LLVMSetAlignment(store, 1);
+    LLVMBuildBr(m->b, head);
+    LLVMAddIncoming(at, &done, &from_block, 1);
+    LLVMAddIncoming(at, &next, &body, 1);
+    LLVMPositionBuilderAtEnd(m->b, after);
+    done = at;
+  }
 }
 
 static LLVMValueRef slot_address(method *m, uint32_t slot) {
