@@ -31,6 +31,7 @@ typedef struct fst_obj {
 enum {
   FST_OBJ_IMMORTAL = 1,  // constants of the artifact: never counted
   FST_OBJ_READONLY = 2,  // a storage over memory that its owner keeps unwritten
+  FST_OBJ_ARENA = 4,     // a storage in the call's arena: gone when the call ends, so copied where it leaves
 };
 
 typedef struct fst_val {

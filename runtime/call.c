@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/dtype.h"
 #include "runtime/calls.h"
 #include "runtime/object.h"
 
@@ -171,17 +172,34 @@ void *fst_call_scratch(fst_call *call, int64_t bytes) {
   return (char *)block + 64;
 }
 
+// A storage of the call for a tensor whose data lies in the arena.
+static fst_storage_obj *arena_storage(fst_ctx *ctx, char *data, int64_t dtype, int64_t rank, const int64_t *shape) {
+  int64_t low = 0, high = 1, elem = (int64_t)fst_dtype_size((fst_dtype)dtype);
+  for (int64_t d = 0; d < rank; d++) {
+    int64_t reach = shape[d] > 0 ? (shape[d] - 1) * shape[rank + d] : 0;
+    if (reach < 0) low += reach;
+    else high += reach;
+  }
+  fst_storage_obj *storage = fst_storage_wrap(data + low * elem, (high - low) * elem, NULL, NULL);
+  storage = fst_ctx_own(ctx, storage, FST_TAG_STORAGE, sizeof *storage);
+  storage->head.flags |= FST_OBJ_ARENA;
+  return storage;
+}
+
 void *fst_call_tensor_new(fst_call *call, void *storage, void *data, int64_t dtype, int64_t rank, const int64_t *shape) {
   fst_ctx *ctx = fst_ctx_of(call);
+  if (!storage) storage = arena_storage(ctx, data, dtype, rank, shape);
   fst_tensor_obj *t = fst_tensor_make(storage, data, (int)dtype, (int)rank, shape);
   return fst_ctx_own(ctx, t, FST_TAG_TENSOR, sizeof *t + 2 * (size_t)rank * sizeof(int64_t));
 }
 
 void fst_call_state_set(fst_call *call, int64_t slot, const void *val) {
   fst_ctx *ctx = fst_ctx_of(call);
-  fst_val old = call->state[slot];
-  fst_val_retain(val);
-  call->state[slot] = *(const fst_val *)val;
+  fst_val old = call->state[slot], now = *(const fst_val *)val;
+  fst_val_retain(&now);
+  // Only a tensor can lie in the arena; what it is stored in was made with it as an escaping value.
+  if (now.tag == FST_TAG_TENSOR && !(now.p->flags & FST_OBJ_IMMORTAL) && !fst_val_detach(&now)) fst_ctx_raise_memory(ctx);
+  call->state[slot] = now;
   fst_ctx_keep_val(ctx, &old);  // the code may still use what it read from the slot
 }
 

@@ -138,12 +138,16 @@ static bool wants_copy(const fst_copy *copy, const fst_obj *obj) {
   return is_container(obj) || obj->tag == FST_TAG_TENSOR;
 }
 
-// A counted tensor may still be a view into the artifact's weights.
+// Memory that its users outlive: the artifact's weights, the call's arena.
+static bool storage_is_passing(const fst_storage_obj *storage) { return storage->head.flags & (FST_OBJ_IMMORTAL | FST_OBJ_ARENA); }
+
+// A counted tensor may still be a view into such memory.
 static void tensor_detach(fst_copy *copy, fst_tensor_obj *t) {
-  if (!(t->storage->head.flags & FST_OBJ_IMMORTAL)) return;
+  if (!storage_is_passing(t->storage)) return;
   fst_storage_obj *storage = storage_copy(copy, t->storage);
   if (!storage) return;
   t->data = storage->data + (t->data - t->storage->data);
+  fst_obj_release(&t->storage->head);
   t->storage = storage;
 }
 
@@ -253,7 +257,7 @@ bool fst_val_detach(fst_val *val) {
   if (!fst_val_is_obj(val)) return true;
   // The common cases need no map: a fresh tensor, a fresh string.
   bool immortal = val->p->flags & FST_OBJ_IMMORTAL;
-  if (!immortal && val->tag == FST_TAG_TENSOR && !(((fst_tensor_obj *)val->p)->storage->head.flags & FST_OBJ_IMMORTAL)) return true;
+  if (!immortal && val->tag == FST_TAG_TENSOR && !storage_is_passing(((fst_tensor_obj *)val->p)->storage)) return true;
   if (!immortal && (val->tag == FST_TAG_STR || val->tag == FST_TAG_COMPLEX || val->tag == FST_TAG_OPAQUE)) return true;
   fst_copy copy;
   fst_copy_init(&copy, true);
