@@ -19,6 +19,8 @@ typedef struct cell {
   void *owned;   // to free, when this cell made the memory
 } cell;
 
+enum { CONF_SYMBOLS = 256 };
+
 typedef struct session {
   fst_module *module;
   fst_graph *graph;
@@ -27,6 +29,8 @@ typedef struct session {
   fst_text text;         // of the last question
   fst_text error;
   bool is_unsupported;   // the error is a missing form of ours, not a wrong or raised one
+  int64_t symbols[CONF_SYMBOLS];   // values of s0, s1, ... in this run
+  uint32_t symbol_count;
 } session;
 
 static bool fail(session *s, const char *what, const char *why) {
@@ -70,10 +74,18 @@ static cell *cell_of(session *s, fst_value_id value) {
   return &s->cells.data[value.id];
 }
 
+// The value of a size in this run; -1 when it has none.
 static int64_t known(const session *s, fst_dim d) {
-  int64_t value = -1;
-  fst_dim_is_const(s->graph->dims, d, &value);
-  return value;
+  int64_t value;
+  if (fst_dim_is_const(s->graph->dims, d, &value)) return value;
+  if (!fst_dim_is_known(d) || !s->symbol_count) return -1;
+  return fst_dim_evaluate(s->graph->dims, d, s->symbols, s->symbol_count, &value) ? value : -1;
+}
+
+// What the symbols of the parameters' types stand for.
+EXPORT void conf_symbols(session *s, const int64_t *values, int count) {
+  for (int i = 0; i < count && i < CONF_SYMBOLS; i++) s->symbols[i] = values[i];
+  s->symbol_count = (uint32_t)(count < CONF_SYMBOLS ? count : CONF_SYMBOLS);
 }
 
 // Memory for a tensor of this type, filled with a pattern so that elements that no store reaches show.
@@ -137,6 +149,11 @@ static bool arg_bits(session *s, const fst_kernel_arg *arg, fst_dtype dtype, uin
   const fst_const_data *c = arg->value.id ? fst_value_const(s->graph, arg->value) : NULL;
   if (!arg->value.id) {
     *out = (uint64_t)known(s, arg->dim);
+    return true;
+  }
+  fst_dim sym = fst_value_get(s->graph, arg->value)->sym;
+  if (!c && fst_dim_is_known(sym)) {
+    *out = fst_convert_eval(FST_I64, dtype, (uint64_t)known(s, sym));
     return true;
   }
   if (!c) return unsupported(s, "parameter", "a number that is not known");
@@ -258,7 +275,7 @@ static bool node_infer(session *s, fst_node_id node, fst_infer *in) {
   if (result == FST_INFER_UNKNOWN) return unsupported(s, fst_op_name(n->op), in->message);
   if (result == FST_INFER_RAISES) return fail(s, "raises", in->message);
   for (size_t i = 0; i < in->guards.len; i++)
-    if (fst_dim_equal(s->graph->dims, in->guards.data[i].a, in->guards.data[i].b) == 0) return fail(s, "raises", in->guards.data[i].message);
+    if (known(s, in->guards.data[i].a) != known(s, in->guards.data[i].b)) return fail(s, "raises", in->guards.data[i].message);
   return true;
 }
 
@@ -270,7 +287,10 @@ static bool node_fold(session *s, fst_node_id node, const fst_infer *in) {
     int64_t number;
     if (in->result_consts && in->result_consts[r].id) replace_by_const(s, n->results[r], in->result_consts[r]);
     else if (in->result_syms && fst_dim_is_const(s->graph->dims, in->result_syms[r], &number)) replace_by_const(s, n->results[r], fst_const_int(s->module, number));
-    else all = false;
+    else {
+      all = all && in->result_syms && fst_dim_is_known(in->result_syms[r]);
+      if (in->result_syms) fst_value_get(s->graph, n->results[r])->sym = in->result_syms[r];
+    }
   }
   return all;
 }
@@ -374,7 +394,7 @@ static bool node_run(session *s, fst_node_id node) {
   const fst_node *n = fst_node_get(s->graph, node);
   if (n->op == FST_OP_UNKNOWN) return unsupported(s, fst_sym_text(&s->module->strings, n->name), "no row");
   const fst_op_info *info = fst_op_get(n->op);
-  if (n->op == FST_OP_RETURN || n->op == FST_OP_LIST_CONSTRUCT) return true;
+  if (n->op == FST_OP_RETURN || n->op == FST_OP_LIST_CONSTRUCT || n->op == FST_OP_DIM) return true;
   if (n->op == FST_OP_LIST_UNPACK) return node_unpack(s, node);
   if (info->infer) return node_with_infer(s, node, info);
   return unsupported(s, fst_op_name(n->op), "no inference");
@@ -401,7 +421,15 @@ static const fst_node *return_node(session *s) { return fst_node_get(s->graph, f
 
 EXPORT int conf_result_count(session *s) { return (int)return_node(s)->operand_count; }
 
-// Type text of result `r`, or the text of a constant.
+// `f32[2, 3]` with the sizes of this run.
+static void result_type_text(session *s, const fst_type_data *t) {
+  if (t->kind != FST_TY_TENSOR) return;
+  fst_text_printf(&s->text, "%s[", fst_dtype_name(t->dtype));
+  for (int i = 0; i < t->rank; i++) fst_text_printf(&s->text, i ? ", %lld" : "%lld", (long long)known(s, t->dims[i]));
+  fst_text_puts(&s->text, "]");
+}
+
+// Type text of result `r`, or the text of a number.
 EXPORT const char *conf_result_text(session *s, int r) {
   fst_value_id value = return_node(s)->operands[r];
   const fst_const_data *c = fst_value_const(s->graph, value);
@@ -409,7 +437,8 @@ EXPORT const char *conf_result_text(session *s, int r) {
   if (c && c->kind == FST_CONST_INT) fst_text_printf(&s->text, "= %lld", (long long)c->i);
   else if (c && c->kind == FST_CONST_BOOL) fst_text_printf(&s->text, "= %s", c->b ? "True" : "False");
   else if (c && c->kind == FST_CONST_FLOAT) fst_text_printf(&s->text, "= %.17g", c->f);
-  else fst_type_print(s->module->types, s->graph->dims, fst_value_type(s->graph, value), &s->text);
+  else if (fst_dim_is_known(fst_value_get(s->graph, value)->sym)) fst_text_printf(&s->text, "= %lld", (long long)known(s, fst_value_get(s->graph, value)->sym));
+  else result_type_text(s, fst_value_type_data(s->graph, value));
   return fst_text_cstr(&s->text);
 }
 
