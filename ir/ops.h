@@ -78,6 +78,8 @@ typedef struct fst_op_info {
   // the result has it too. "bool": promote, and the result is bool. Operands named condition and mask are
   // bool throughout. Tensors take part in promotion but for these two and `value`; Scalars only where they
   // are named self, other, min, max or exponent. fst_pointwise_dtype (ir/infer.h) computes it.
+  // SCALAR: "int" (i64), "double" (f64), "bool", or "number" (f64 if an operand is a float, else i64); the value is
+  // then converted to the result's type.
   const char *promote;
   bool single_pass;         // REDUCTION that asks for each element once: producers may be computed inside it
   const char *call;         // runtime call of runtime/calls.def that does it (containers, strings)

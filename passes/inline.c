@@ -1,9 +1,9 @@
 // inline: every call of a method or function becomes the callee's body.
 //
 // Expects any stage before `typed`; changes prim::CallMethod, prim::CallFunction and the ends of `with` statements
-// (prim::Enter, prim::Exit: the manager's own methods), leaves alone nothing: a call that cannot be resolved (an
-// interface's method, recursion) is an error that names it. Calling a module's `forward` runs its pre-hooks and
-// hooks too, as PyTorch does. Locations remember the calls they came through.
+// (prim::Enter, prim::Exit: the manager's own methods). A call that cannot be resolved is an error that names it:
+// recursion, or a method of an interface whose object is not one that the archive fixes. Calling a module's
+// `forward` runs its pre-hooks and hooks too, as PyTorch does. Locations remember the calls they came through.
 // Cost: the size of the result.
 //
 // Before:                                                    After:
@@ -20,11 +20,53 @@ typedef struct {
   fst_graph *g;
   fst_sym stack[MOST_DEPTH];
   uint32_t depth;
+  fst_map written;       // names of attributes that some function of the module sets
+  bool has_written;
 } inliner;
 
 static fst_status inline_block(inliner *in, fst_block_id block);
 
 static const char *text(const inliner *in, fst_sym s) { return fst_sym_text(&in->g->module->strings, s); }
+
+// ---- objects behind interfaces ---------------------------------------------------------------------
+
+static void note_writes(inliner *in, const fst_graph *f, fst_block_id block) {
+  for (FST_EACH_NODE(f, block, id)) {
+    const fst_node *n = fst_node_get(f, id);
+    if (n->op == FST_OP_SET_ATTR) fst_map_set(&in->written, n->name, 1);
+    for (uint32_t b = 0; b < n->block_count; b++) note_writes(in, f, n->blocks[b]);
+  }
+}
+
+static bool is_written(inliner *in, fst_sym attribute) {
+  const fst_module *m = in->g->module;
+  for (size_t i = 0; !in->has_written && i < m->functions.len; i++) note_writes(in, m->functions.data[i], m->functions.data[i]->entry);
+  in->has_written = true;
+  return fst_map_get(&in->written, attribute, NULL);
+}
+
+// The archive's object that `value` is: the root, or what is reached from it by attributes that nothing sets.
+static const fst_object_info *object_of(inliner *in, fst_value_id value) {
+  const fst_graph *g = in->g;
+  const fst_module *m = g->module;
+  const fst_const_data *c = fst_value_const(g, value);
+  if (c) return c->kind == FST_CONST_OBJECT ? &m->objects.data[c->index] : NULL;
+  const fst_value *v = fst_value_get(g, value);
+  if (v->kind == FST_VALUE_PARAM) {
+    const fst_type_data *t = fst_type_get(m->types, v->type);
+    if (!fst_block_eq(v->block, g->entry) || v->index || m->root == UINT32_MAX || t->kind != FST_TY_CLASS) return NULL;
+    const fst_object_info *root = &m->objects.data[m->root];
+    return t->name == m->classes.data[root->cls.id].name ? root : NULL;
+  }
+  const fst_node *n = fst_node_get(g, v->node);
+  if (n->op != FST_OP_GET_ATTR || is_written(in, n->name)) return NULL;
+  const fst_object_info *owner = object_of(in, n->operands[0]);
+  int attr = owner ? fst_class_attr(&m->classes.data[owner->cls.id], n->name) : -1;
+  c = attr >= 0 ? fst_const_get(m, owner->attrs[attr]) : NULL;
+  return c && c->kind == FST_CONST_OBJECT ? &m->objects.data[c->index] : NULL;
+}
+
+// ---- calls -----------------------------------------------------------------------------------------
 
 static void relocate(inliner *in, fst_node_id id, fst_loc caller) {
   fst_node *n = fst_node_get(in->g, id);
@@ -143,6 +185,8 @@ static fst_status inline_method(inliner *in, fst_node_id id, fst_value_id *out) 
   fst_class_id cls_id = t->kind == FST_TY_CLASS ? fst_module_find_class(m, t->name) : (fst_class_id){0};
   if (!cls_id.id) return FST_FAIL(FST_ERR_CORRUPT, "method %s of an unknown class is called", text(in, n->name));
   const fst_class *cls = fst_module_class(m, cls_id);
+  const fst_object_info *object = cls->kind == FST_CLASS_INTERFACE ? object_of(in, n->operands[0]) : NULL;
+  if (object) cls = fst_module_class(m, object->cls);
   if (cls->kind == FST_CLASS_INTERFACE)
     return FST_FAIL(FST_ERR_UNSUPPORTED, "%s is a method of the interface %s: which one runs is only known at run time", text(in, n->name), text(in, cls->name));
   const fst_graph *callee = fst_class_method(m, cls, n->name);
@@ -197,5 +241,7 @@ static fst_status inline_block(inliner *in, fst_block_id block) {
 
 fst_status fst_pass_inline(fst_pass_ctx *pc, fst_graph *graph) {
   inliner in = {.pc = pc, .g = graph, .stack = {graph->name}, .depth = 1};
-  return inline_block(&in, graph->entry);
+  fst_status status = inline_block(&in, graph->entry);
+  fst_map_deinit(&in.written);
+  return status;
 }
