@@ -168,9 +168,10 @@ static fst_failure *code_find(invocation *v) {
       if (status) return fst_failure_of(status);
     }
     if (signature_choose(v, bounds)) return NULL;
-    // Each round saw the artifact that the last one compiled; that it still does not fit is a bug of ours.
-    if (!p->jit || round == 4) return no_signature(v, bounds);
-    fst_status status = fst_jit_compile(p, v->method_name, v->plan, v->method, v->args, v->model->state, v->is_locked ? v->model->state_count : 0, bounds->count);
+    if (!p->jit || round == 16) return no_signature(v, bounds);
+    bool exhausted;
+    fst_status status = fst_jit_compile(p, v->method_name, v->plan, v->method, v->args, v->model->state, v->is_locked ? v->model->state_count : 0, bounds->count, &exhausted);
+    if (exhausted) return no_signature(v, bounds);
     if (status) return fst_failure_of(status);
   }
 }

@@ -1,6 +1,8 @@
-// Signatures asked for, in this order for one kind of arguments (types, ranks, None or not, of arguments and
-// state): first with the very sizes of the call (and values of the flags in its state); when another size comes, once more with every size open;
-// and when a tensor that is not row-major cannot be copied (the method writes it), with open strides too.
+// Signatures asked for, in this order, for one kind of arguments (types, ranks, None or not, of arguments and
+// state): first with the very sizes of the call; when another size comes, once more with every size of the
+// arguments open; then, when that code left a state that it does not take, with those of the state open too;
+// and when a tensor that is not row-major cannot be copied (the method writes it), with open strides.
+// Each time the compiler adds the forms of state that the code leaves behind, so these are few.
 #define _GNU_SOURCE
 #include "runtime/jit.h"
 
@@ -14,7 +16,7 @@
 #include "runtime/buf.h"
 #include "runtime/worker_client.h"
 
-enum { DETAIL_SIZES, DETAIL_OPEN, DETAIL_STRIDES, DETAIL_KIND };
+enum { DETAIL_SIZES, DETAIL_OPEN, DETAIL_OPEN_STATE, DETAIL_STRIDES, DETAIL_KIND };
 
 typedef struct signature_text { fst_buf arguments, state; } signature_text;
 
@@ -110,8 +112,9 @@ static void declared_type(typing *t, uint32_t type) {
 }
 
 static void size_print(typing *t, int64_t size) {
-  if (t->detail == DETAIL_KIND || t->is_element || (t->is_state && t->detail != DETAIL_SIZES)) fst_buf_putc(t->out, '?');
-  else if (t->detail == DETAIL_SIZES) fst_buf_printf(t->out, "%" PRId64, size);
+  bool is_exact = t->is_state ? t->detail < DETAIL_OPEN_STATE : t->detail == DETAIL_SIZES;
+  if (t->detail == DETAIL_KIND || t->is_element || (t->is_state && !is_exact)) fst_buf_putc(t->out, '?');
+  else if (is_exact) fst_buf_printf(t->out, "%" PRId64, size);
   else fst_buf_printf(t->out, "s%u", t->next_size++);
 }
 
@@ -241,9 +244,10 @@ static void signature_print(signature_text *out, int detail, const fst_plan *pla
   for (size_t i = 0; i < state_count; i++) {
     if (i) fst_buf_putc(t.out, ';');
     value_type(&t, &state[i], UINT32_MAX);
-    // Branches on flags and modes that a model keeps fold when their values are known.
+    // Branches on flags and modes that a model keeps fold when their values are known; a counter, whose
+    // values never end, is left open by the compiler itself.
     bool is_flag = state[i].tag == FST_TAG_INT || state[i].tag == FST_TAG_BOOL;
-    if (is_flag && detail == DETAIL_SIZES) fst_buf_printf(t.out, "=%" PRId64, state[i].i);
+    if (is_flag && detail < DETAIL_OPEN_STATE) fst_buf_printf(t.out, "=%" PRId64, state[i].i);
   }
 }
 
@@ -316,7 +320,7 @@ static size_t kind_find(fst_jit *jit, char *kind) {
   return jit->kind_count++;
 }
 
-static fst_status compile_next(fst_program *p, const char *method, const fst_plan *plan, uint32_t number, const fst_val *args, const fst_val *state, size_t state_count) {
+static fst_status compile_next(fst_program *p, const char *method, const fst_plan *plan, uint32_t number, const fst_val *args, const fst_val *state, size_t state_count, bool *out_exhausted) {
   signature_text kind = {{0}, {0}}, text = {{0}, {0}};
   signature_print(&kind, DETAIL_KIND, plan, number, args, state, state_count);
   fst_buf key = {0};
@@ -331,8 +335,9 @@ static fst_status compile_next(fst_program *p, const char *method, const fst_pla
   size_t at = key_text ? kind_find(p->jit, key_text) : SIZE_MAX;
   if (at == SIZE_MAX) return FST_FAIL(FST_ERR_RESOURCE, "out of memory");
   int detail = p->jit->kinds[at].next;
-  if (detail > DETAIL_STRIDES || (detail == DETAIL_STRIDES && !has_strides(args, plan->methods[number].arg_count)))
-    return FST_FAIL(FST_ERR_INTERNAL, "%s(): the code compiled for these arguments does not accept them", method);
+  if (detail == DETAIL_OPEN_STATE && !state_count) detail++;
+  *out_exhausted = detail > DETAIL_STRIDES || (detail == DETAIL_STRIDES && !has_strides(args, plan->methods[number].arg_count));
+  if (*out_exhausted) return NULL;
   signature_print(&text, detail, plan, number, args, state, state_count);
   fst_status status = text.arguments.failed || text.state.failed ? FST_FAIL(FST_ERR_RESOURCE, "out of memory") : artifact_request(p, FST_REQUEST_COMPILE, method, &text);
   // Kept also after a failure: what did not compile is what somebody will want to look at.
@@ -341,14 +346,15 @@ static fst_status compile_next(fst_program *p, const char *method, const fst_pla
   free(p->jit->last_method);
   p->jit->last_method = NULL;
   if (!text_copy(method, &p->jit->last_method)) signature_deinit(&p->jit->last);
-  if (!status) p->jit->kinds[at].next++;  // after a failure the next call is told the same
+  if (!status) p->jit->kinds[at].next = detail + 1;  // after a failure the next call is told the same
   return status;
 }
 
-fst_status fst_jit_compile(fst_program *p, const char *method, const fst_plan *plan, uint32_t number, const fst_val *args, const fst_val *state, size_t state_count, size_t seen) {
+fst_status fst_jit_compile(fst_program *p, const char *method, const fst_plan *plan, uint32_t number, const fst_val *args, const fst_val *state, size_t state_count, size_t seen, bool *out_exhausted) {
+  *out_exhausted = false;
   pthread_mutex_lock(&p->jit->lock);
   // Whoever waited for the lock looks first at what the one before it compiled.
-  fst_status status = fst_program_bounds(p)->count > seen ? NULL : compile_next(p, method, plan, number, args, state, state_count);
+  fst_status status = fst_program_bounds(p)->count > seen ? NULL : compile_next(p, method, plan, number, args, state, state_count, out_exhausted);
   pthread_mutex_unlock(&p->jit->lock);
   return status;
 }

@@ -16,8 +16,9 @@ void fst_jit_destroy(fst_jit *jit);  // NULL is allowed; ends the worker
 fst_status fst_jit_describe(fst_program *program);
 // An artifact for these arguments of the method, added to the program. `state` (by program slot) is what
 // the instance holds now. `seen`: how many artifacts the caller has tried in vain; if there are more by
-// now, nothing is compiled and the caller tries again.
-fst_status fst_jit_compile(fst_program *program, const char *method, const fst_plan *plan, uint32_t method_number, const fst_val *args, const fst_val *state, size_t state_count, size_t seen);
+// now, nothing is compiled and the caller tries again. *out_exhausted: every way of compiling for arguments of
+// this kind was tried, and what came out does not take them.
+fst_status fst_jit_compile(fst_program *program, const char *method, const fst_plan *plan, uint32_t method_number, const fst_val *args, const fst_val *state, size_t state_count, size_t seen, bool *out_exhausted);
 // A method's IR; from `typed` on for the arguments it was compiled for last.
 fst_status fst_jit_dump(fst_program *program, const char *method, const char *stage, char **out_text);
 void fst_jit_stats(const fst_jit *jit, uint64_t *out_compiles, double *out_ms);
