@@ -472,7 +472,7 @@ def main(names):
     read_rows(lib)
     symbolic = "--symbolic" in names
     names = [name for name in names if name != "--symbolic"]
-    outcomes = sweep(lib, set(names), symbolic)
+    outcomes = sweep(lib, set(names), symbolic, SAMPLE_DTYPES[:1] if symbolic else SAMPLE_DTYPES)
     counts = {}
     for label, outcome in outcomes.items():
         counts[outcome.kind] = counts.get(outcome.kind, 0) + 1
