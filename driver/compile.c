@@ -11,8 +11,8 @@
 
 #include "base/abi.h"
 #include "driver/signature.h"
+#include "ir/memory_plan.h"
 #include "passes/alias.h"
-#include "passes/plan.h"
 
 enum { MAX_FORMS = 8, MAX_METHODS = 64 };
 

@@ -69,7 +69,7 @@ typedef struct fst_graph {
   fst_map const_values;          // fst_const -> value
   FST_VEC(fst_type) result_types;
   FST_VEC(fst_const) defaults;   // per parameter, id 0 when it has none (schema defaults of the method)
-  void *plan;                    // memory plan once `planned` (passes/plan.h), in the graph's arena
+  void *plan;                    // memory plan once `planned` (ir/memory_plan.h), in the graph's arena
 } fst_graph;
 
 fst_graph *fst_graph_create(fst_module *module, fst_sym name);

@@ -2,7 +2,7 @@
 #include "passes/alias.h"
 
 #include "ir/infer.h"
-#include "passes/plan.h"
+#include "ir/kernel_node.h"
 
 static uint32_t find(const fst_alias *a, uint32_t v) {
   while (a->parent[v] != v) v = a->parent[v] = a->parent[a->parent[v]];
@@ -39,16 +39,6 @@ bool fst_result_is_view(const fst_graph *graph, const fst_node *node, uint32_t r
     return result < schema->ret_count && schema->rets[result].alias && info->cls != FST_CLASS_CONTAINER;
   }
   return info->cls == FST_CLASS_VIEW && fst_infer_is_view(graph, fst_value_def(graph, node->results[result]));
-}
-
-bool fst_list_is_literal(const fst_graph *graph, fst_node_id node) {
-  const fst_value *list = fst_value_get(graph, fst_node_get(graph, node)->results[0]);
-  for (size_t i = 0; i < list->uses.len; i++) {
-    const fst_node *user = fst_node_get(graph, list->uses.data[i].user);
-    if (user->op == FST_OP_UNKNOWN || user->block_count) return false;
-    if (!fst_node_is_kernel(graph, list->uses.data[i].user) && !fst_infer_is_view(graph, list->uses.data[i].user)) return false;
-  }
-  return true;
 }
 
 static void visit_block(const fst_graph *g, fst_alias *a, fst_block_id block);

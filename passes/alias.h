@@ -27,7 +27,4 @@ bool fst_alias_writes(const fst_graph *graph, const fst_alias *alias, const fst_
 // Is a result of the node memory of operand 0 for the types at hand (a view, or an in-place write)?
 bool fst_result_is_view(const fst_graph *graph, const fst_node *node, uint32_t result);
 
-// A ListConstruct that only names the operands of ops with kernels of ours: no list is ever made.
-bool fst_list_is_literal(const fst_graph *graph, fst_node_id node);
-
 #endif

@@ -19,10 +19,10 @@
 
 #include "base/vec.h"
 #include "ir/infer.h"
+#include "ir/kernel_node.h"
 #include "ir/lower.h"
 #include "passes/alias.h"
 #include "passes/pass.h"
-#include "passes/plan.h"
 
 typedef struct {
   fst_pass_ctx *pc;
@@ -34,34 +34,6 @@ typedef struct {
 static bool static_tensor(const fst_graph *g, fst_value_id v) {
   const fst_type_data *t = fst_value_type_data(g, v);
   return t->kind == FST_TY_TENSOR && t->rank >= 0 && t->dtype != FST_DTYPE_UNKNOWN && t->has_strides;
-}
-
-bool fst_node_is_kernel(const fst_graph *g, fst_node_id id) {
-  const fst_node *n = fst_node_get(g, id);
-  if (n->op == FST_OP_UNKNOWN || n->block_count || !n->result_count) return false;
-  const fst_op_info *info = fst_op_get(n->op);
-  if (info->effect == FST_RANDOM || info->effect == FST_IO || info->effect == FST_CONTROL || info->cls == FST_CLASS_SCALAR) return false;
-  if (!fst_op_has_lowering(n->op)) return false;
-  if (info->cls == FST_CLASS_VIEW && fst_infer_is_view(g, id)) return false;
-  for (uint32_t r = 0; r < n->result_count; r++)
-    if (!static_tensor(g, n->results[r])) return false;
-  for (uint32_t i = 0; i < n->operand_count; i++) {
-    const fst_type_data *t = fst_value_type_data(g, n->operands[i]);
-    if (t->kind == FST_TY_TENSOR && !static_tensor(g, n->operands[i])) return false;
-    if (t->kind == FST_TY_ANY || t->kind == FST_TY_UNION || t->kind == FST_TY_NUMBER) return false;
-    if (t->kind == FST_TY_OPTIONAL && !fst_value_const(g, n->operands[i])) return false;
-    if (t->kind == FST_TY_LIST && fst_type_is(g->module->types, t->elem, FST_TY_TENSOR)) {
-      fst_node_id list = fst_value_def(g, n->operands[i]);
-      if (!list.id || fst_node_get(g, list)->op != FST_OP_LIST_CONSTRUCT) return false;
-      const fst_node *l = fst_node_get(g, list);
-      for (uint32_t k = 0; k < l->operand_count; k++)
-        if (!static_tensor(g, l->operands[k])) return false;
-    } else if (t->kind == FST_TY_LIST && !fst_value_const(g, n->operands[i])) {
-      fst_node_id list = fst_value_def(g, n->operands[i]);
-      if (!list.id || fst_node_get(g, list)->op != FST_OP_LIST_CONSTRUCT) return false;
-    }
-  }
-  return true;
 }
 
 // Index maps that are a permutation, an offset or a stride: free wherever they are applied.

@@ -1,4 +1,4 @@
-// plan: gives every tensor that a group makes a place (passes/plan.h).
+// plan: gives every tensor that a group makes a place (ir/memory_plan.h).
 //
 // Expects `fused`; changes nothing but graph->plan and the stage. A tensor whose alias class escapes gets a
 // counted storage. The others go to the arena: lifetimes are intervals over a linear numbering of the
@@ -8,12 +8,13 @@
 // the body's results are copied when a round ends. Sizes known only in the middle of the call take
 // scratch memory; those that change from round to round are storages.
 // Cost: quadratic in the number of constant slots.
-#include "passes/plan.h"
+#include "ir/memory_plan.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "passes/alias.h"
+#include "passes/pass.h"
 
 typedef struct {
   fst_value_id value;
@@ -246,8 +247,6 @@ static void place_slots(planner *p) {
     if (live > p->plan->lower_bound) p->plan->lower_bound = live;
   }
 }
-
-const fst_plan *fst_graph_plan(const fst_graph *graph) { return graph->plan; }
 
 fst_status fst_pass_plan(fst_pass_ctx *pc, fst_graph *graph) {
   planner p = {.g = graph, .pc = pc};

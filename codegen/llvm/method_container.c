@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "codegen/llvm/method_internal.h"
-#include "passes/alias.h"
+#include "ir/kernel_node.h"
 
 static void set_object(method *m, const fst_node *n, LLVMValueRef object) {
   method_check_pointer(m, object);

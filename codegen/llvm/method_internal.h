@@ -5,7 +5,7 @@
 #include "base/abi.h"
 #include "base/plan_write.h"
 #include "codegen/llvm/unit_internal.h"
-#include "passes/plan.h"
+#include "ir/memory_plan.h"
 
 // How a value of the graph lives in the function, by its type:
 //   int, float, bool      `a`: i64, double, i1

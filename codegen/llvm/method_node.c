@@ -6,7 +6,6 @@
 #include "codegen/llvm/method_internal.h"
 #include "ir/infer.h"
 #include "ir/lower.h"
-#include "passes/alias.h"
 
 // ---- kernels ---------------------------------------------------------------------------------------
 

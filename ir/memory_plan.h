@@ -1,10 +1,10 @@
-// Where every tensor that a kernel makes lives.
+// Where every tensor that a kernel makes lives: what passes/plan.c decides and code generation follows.
 //
 // A place belongs to a value that a group (or a fallback op) makes. Views have the place of what they view.
-#ifndef FST_PASSES_PLAN_H
-#define FST_PASSES_PLAN_H
+#ifndef FST_IR_MEMORY_PLAN_H
+#define FST_IR_MEMORY_PLAN_H
 
-#include "passes/pass.h"
+#include "ir/graph.h"
 
 typedef enum {
   FST_PLACE_NONE,     // a view, a parameter, an item of a container, a literal: memory of something else
@@ -34,8 +34,6 @@ typedef struct fst_plan {
   uint32_t *carried_slot;   // by value id of a loop body's parameter: slot + 1, 0: pointers are passed on
 } fst_plan;
 
-fst_status fst_pass_plan(fst_pass_ctx *pc, fst_graph *graph);
-const fst_plan *fst_graph_plan(const fst_graph *graph);   // NULL before the pass
-bool fst_node_is_kernel(const fst_graph *graph, fst_node_id node);   // passes/fuse.c
+static inline const fst_plan *fst_graph_plan(const fst_graph *graph) { return graph->plan; }   // NULL before the pass
 
 #endif
