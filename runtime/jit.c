@@ -27,8 +27,8 @@ struct fst_jit {
   bool open_sizes;
   struct { char *kind; int next; } *kinds;  // seen so far, and what detail comes next
   size_t kind_count;
-  char *last_method;         // compiled last, with the text it was compiled for
-  signature_text last;
+  struct { char *method; signature_text text; } *lasts;  // per method: what it was compiled for last
+  size_t last_count;
   uint64_t compiles;         // atomic
   uint64_t microseconds;     // atomic
 };
@@ -71,8 +71,11 @@ void fst_jit_destroy(fst_jit *jit) {
   fst_worker_deinit(&jit->worker);
   for (size_t i = 0; i < jit->kind_count; i++) free(jit->kinds[i].kind);
   free(jit->kinds);
-  signature_deinit(&jit->last);
-  free(jit->last_method);
+  for (size_t i = 0; i < jit->last_count; i++) {
+    signature_deinit(&jit->lasts[i].text);
+    free(jit->lasts[i].method);
+  }
+  free(jit->lasts);
   free(jit->path);
   free(jit->target);
   free(jit->options);
@@ -320,6 +323,32 @@ static size_t kind_find(fst_jit *jit, char *kind) {
   return jit->kind_count++;
 }
 
+static const signature_text *last_get(const fst_jit *jit, const char *method) {
+  for (size_t i = 0; i < jit->last_count; i++)
+    if (strcmp(jit->lasts[i].method, method) == 0) return &jit->lasts[i].text;
+  return NULL;
+}
+
+// Takes the text; without memory it is only forgotten.
+static void last_set(fst_jit *jit, const char *method, signature_text *text) {
+  for (size_t i = 0; i < jit->last_count; i++) {
+    if (strcmp(jit->lasts[i].method, method) != 0) continue;
+    signature_deinit(&jit->lasts[i].text);
+    jit->lasts[i].text = *text;
+    return;
+  }
+  char *name = NULL;
+  void *lasts = text_copy(method, &name) ? realloc(jit->lasts, (jit->last_count + 1) * sizeof *jit->lasts) : NULL;
+  if (!lasts) {
+    free(name);
+    signature_deinit(text);
+    return;
+  }
+  jit->lasts = lasts;
+  jit->lasts[jit->last_count].method = name;
+  jit->lasts[jit->last_count++].text = *text;
+}
+
 static fst_status compile_next(fst_program *p, const char *method, const fst_plan *plan, uint32_t number, const fst_val *args, const fst_val *state, size_t state_count, bool *out_exhausted) {
   signature_text kind = {{0}, {0}}, text = {{0}, {0}};
   signature_print(&kind, DETAIL_KIND, plan, number, args, state, state_count);
@@ -341,11 +370,7 @@ static fst_status compile_next(fst_program *p, const char *method, const fst_pla
   signature_print(&text, detail, plan, number, args, state, state_count);
   fst_status status = text.arguments.failed || text.state.failed ? FST_FAIL(FST_ERR_RESOURCE, "out of memory") : artifact_request(p, FST_REQUEST_COMPILE, method, &text);
   // Kept also after a failure: what did not compile is what somebody will want to look at.
-  signature_deinit(&p->jit->last);
-  p->jit->last = text;
-  free(p->jit->last_method);
-  p->jit->last_method = NULL;
-  if (!text_copy(method, &p->jit->last_method)) signature_deinit(&p->jit->last);
+  last_set(p->jit, method, &text);
   if (!status) p->jit->kinds[at].next = detail + 1;  // after a failure the next call is told the same
   return status;
 }
@@ -362,8 +387,7 @@ fst_status fst_jit_compile(fst_program *p, const char *method, const fst_plan *p
 fst_status fst_jit_dump(fst_program *p, const char *method, const char *stage, char **out) {
   fst_message reply;
   pthread_mutex_lock(&p->jit->lock);
-  bool known = p->jit->last_method && strcmp(p->jit->last_method, method) == 0;
-  fst_status status = request(p->jit, FST_REQUEST_DUMP, method, known ? &p->jit->last : NULL, stage, &reply);
+  fst_status status = request(p->jit, FST_REQUEST_DUMP, method, last_get(p->jit, method), stage, &reply);
   pthread_mutex_unlock(&p->jit->lock);
   FST_TRY(status);
   fst_buf text = {0};
