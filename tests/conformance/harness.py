@@ -383,13 +383,17 @@ def in_child(work):
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.close(read_end)
-        with os.fdopen(write_end, "w") as out:
-            for label, outcome in work():
-                parts = (label,) if outcome is None else (label, outcome.kind, outcome.detail)
-                out.write("\t".join(re.sub(r"[\n\t]", " ", part) for part in parts) + "\n")
-                out.flush()
-        os._exit(0)
+        status = 1
+        try:  # an exception must not go on in the child as if it were the parent
+            os.close(read_end)
+            with os.fdopen(write_end, "w") as out:
+                for label, outcome in work():
+                    parts = (label,) if outcome is None else (label, outcome.kind, outcome.detail)
+                    out.write("\t".join(re.sub(r"[\n\t]", " ", part) for part in parts) + "\n")
+                    out.flush()
+            status = 0
+        finally:
+            os._exit(status)
     os.close(write_end)
     outcomes, begun = {}, None
     with os.fdopen(read_end) as source:
