@@ -20,7 +20,8 @@ static bool mover_add(fst_copy *c, uint32_t var, int64_t extent) {
 static bool movers_collect(const fst_emit *e, const fst_plan *p, const fst_product *product, fst_copy *c) {
   for (uint32_t i = 0; i < product->depth_count; i++)
     if (!mover_add(c, product->depth[i].var, product->depth[i].count)) return false;
-  if (p->row >= 0 && !mover_add(c, p->stmt->vars[p->row], p->rows)) return false;
+  if (p->row >= 0 && !mover_add(c, p->stmt->vars[p->row], p->row_extent)) return false;
+  if (p->row2 >= 0 && !mover_add(c, p->stmt->vars[p->row2], fst_plan_extent(e, p, (uint32_t)p->row2))) return false;
   for (uint32_t i = 0; i < p->inner_count; i++)
     if (!mover_add(c, p->stmt->vars[p->inner[i]], fst_plan_extent(e, p, p->inner[i]))) return false;
   return true;

@@ -150,12 +150,18 @@ static bool right_leaf(fst_emit *e, const fst_plan *p, fst_product *product, fst
   return true;
 }
 
-static bool right_operand(fst_emit *e, const fst_plan *p, fst_product *product) {
+static bool right_in_place(fst_emit *e, const fst_plan *p, fst_product *product) {
   leaf_walk w = leaves_of(e, &product->right);
   if (w.too_many || w.behind_select || product->right.mask.id) return false;
   for (uint32_t i = 0; i < w.count; i++)
     if (!right_leaf(e, p, product, w.loads[i])) return false;
   return true;
+}
+
+static bool right_operand(fst_emit *e, const fst_plan *p, fst_product *product) {
+  if (right_in_place(e, p, product)) return true;
+  product->right.leaf_count = 0;
+  return fst_stage_make(e, p, product);
 }
 
 static bool left_is_plain(const fst_emit *e, const fst_product *product, const leaf_walk *w) {

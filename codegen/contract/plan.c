@@ -103,9 +103,9 @@ static bool depths_equal(const fst_product *a, const fst_product *b) {
   return true;
 }
 
-// Groups, no larger than what fits the registers with one vector each.
-static void products_group(const fst_emit *e, fst_plan *p) {
-  uint32_t most = (uint32_t)e->unit->target->vector_registers * 3 / 4, sizes[FST_PLAN_PRODUCTS] = {0};
+static void products_group(fst_plan *p, uint32_t most) {
+  uint32_t sizes[FST_PLAN_PRODUCTS] = {0};
+  p->group_count = p->group_size = 0;
   for (uint32_t i = 0; i < p->product_count; i++) {
     uint32_t group = p->group_count;
     for (uint32_t k = 0; k < i && group == p->group_count; k++)
@@ -136,7 +136,7 @@ static bool plan_products(const fst_emit *e, fst_plan *p, uint32_t lane) {
   fst_arena arena;
   fst_arena_init(&arena);
   bool *seen = FST_NEW_ARRAY(&arena, bool, e->kernel->exprs.len), ok = true;
-  p->product_count = p->group_count = p->group_size = 0;
+  p->product_count = 0;
   for (uint32_t i = 0; i < p->root_count && ok; i++) ok = products_visit(e, p, seen, p->roots[i], lane);
   fst_arena_deinit(&arena);
   return ok && p->product_count;
@@ -197,7 +197,7 @@ int64_t fst_plan_extent(const fst_emit *e, const fst_plan *p, uint32_t position)
 
 static void plan_roles(const fst_emit *e, fst_plan *p, int lane) {
   p->lane = lane;
-  p->row = -1;
+  p->row = p->row2 = -1;
   p->outer_count = p->inner_count = 0;
   int64_t best = 1;
   for (uint32_t i = 0; i < p->stmt->var_count; i++) {
@@ -211,21 +211,24 @@ static void plan_roles(const fst_emit *e, fst_plan *p, int lane) {
   }
   for (uint32_t i = 0; i < p->stmt->var_count; i++) {
     if ((int)i == lane || (int)i == p->row || p->merged[i]) continue;
-    if (any_depends(e, p, true, p->stmt->vars[i])) p->outer[p->outer_count++] = i;
+    // What runs inside the panels belongs to copies of left sides, whose sizes must be known.
+    bool outside = any_depends(e, p, true, p->stmt->vars[i]) || fst_plan_extent(e, p, i) < 0;
+    if (outside) p->outer[p->outer_count++] = i;
     else p->inner[p->inner_count++] = i;
   }
   p->columns = fst_plan_extent(e, p, (uint32_t)lane);
-  p->rows = p->row >= 0 ? fst_plan_extent(e, p, (uint32_t)p->row) : 1;
+  p->rows = p->row_extent = p->row >= 0 ? fst_plan_extent(e, p, (uint32_t)p->row) : 1;
 }
 
 // ---- the tile ----
 // Cycles of all tiles together for one step of the sum, for every tile that fits the registers: two fused
-// multiply-adds or two loads a cycle, no less than the latency of one addition to each accumulator, and the
-// loop's own instructions.
+// multiply-adds or two loads a cycle, right sides from the second-level cache at a vector in most cycles, no less
+// than the latency of one addition to each accumulator, and the loop's own instructions.
 
 static double tile_cycles(const fst_plan *p, int64_t rows, int64_t vectors) {
-  double adds = (double)(rows * vectors * p->group_size) / 2, loads = (double)(rows + vectors * p->group_size) / 2;
+  double right = (double)(vectors * p->group_size), adds = (double)rows * right / 2, loads = ((double)rows + right) / 2;
   double most = adds > loads ? adds : loads;
+  if (most < 0.8 * right) most = 0.8 * right;
   return (most > 4 ? most : 4) + 0.6 + 0.05 * loads;
 }
 
@@ -245,7 +248,8 @@ static bool tile_fits(const fst_emit *e, const fst_plan *p, int64_t rows, int64_
   return accumulators + operands <= registers && (rows <= 6 || (vectors >= 3 && rows <= 9));
 }
 
-static void plan_tile(const fst_emit *e, fst_plan *p) {
+// Cycles for one point of the inner variables.
+static double plan_tile(const fst_emit *e, fst_plan *p) {
   int64_t all_rows = p->rows < 0 ? 60 : p->rows, columns = p->columns < 0 ? 192 : p->columns;
   int64_t all_vectors = (columns + p->lanes - 1) / p->lanes;
   double best = 1e300;
@@ -260,6 +264,46 @@ static void plan_tile(const fst_emit *e, fst_plan *p) {
       p->vectors = (uint32_t)v;
     }
   }
+  return best * p->group_count;
+}
+
+// All sums in one loop read the left side once; fewer at a time leave registers for more rows.
+static double plan_groups(const fst_emit *e, fst_plan *p) {
+  uint32_t most = (uint32_t)e->unit->target->vector_registers * 3 / 4;
+  const uint32_t limits[] = {most, 4, 2, 1};
+  fst_plan best = *p;
+  double best_cycles = 1e300;
+  for (int i = 0; i < 4; i++) {
+    fst_plan attempt = *p;
+    products_group(&attempt, limits[i]);
+    double cycles = plan_tile(e, &attempt);
+    if (cycles >= best_cycles * 0.97) continue;
+    best_cycles = cycles;
+    best = attempt;
+  }
+  *p = best;
+  return best_cycles;
+}
+
+// The inner variable with most values joins the rows if that saves tiles. Rows through two variables cost an
+// address each, so it has to save something.
+static void plan_rows(const fst_emit *e, fst_plan *p) {
+  double alone = plan_groups(e, p);
+  int64_t best = 1;
+  uint32_t at = 0;
+  for (uint32_t i = 0; i < p->inner_count; i++) {
+    int64_t extent = fst_plan_extent(e, p, p->inner[i]);
+    if (extent < best || !any_depends(e, p, false, p->stmt->vars[p->inner[i]])) continue;
+    best = extent;
+    at = i;
+  }
+  if (best < 2 || p->row < 0 || p->rows < 2) return;
+  fst_plan joined = *p;
+  joined.row2 = (int)p->inner[at];
+  memmove(&joined.inner[at], &joined.inner[at + 1], (joined.inner_count - at - 1) * sizeof *joined.inner);
+  joined.inner_count--;
+  joined.rows = p->rows * best;
+  if (plan_groups(e, &joined) < 0.93 * alone * (double)best) *p = joined;
 }
 
 static void plan_lanes(const fst_emit *e, fst_plan *p) {
@@ -277,7 +321,7 @@ static double leaf_cost(const fst_emit *e, const fst_access *access, uint32_t la
   if (step.kind == FST_STEP_CONST && step.value == 0) return 0.2;
   if (known && step.kind == FST_STEP_CONST) return 0.4;
   if (step.kind == FST_STEP_CONST && step.value == 1) return 0.5;
-  return lanes;
+  return (double)lanes / 4;  // staged
 }
 
 static double plan_cost(const fst_emit *e, const fst_plan *p) {
@@ -308,9 +352,7 @@ static bool plan_try(fst_emit *e, const fst_plan *base, int lane, fst_plan *out)
   if (!lane_is_possible(e, out, (uint32_t)lane) || !plan_products(e, out, out->stmt->vars[lane])) return false;
   plan_roles(e, out, lane);
   plan_lanes(e, out);
-  if (!others_are_outside(e, out)) return false;
-  products_group(e, out);
-  return true;
+  return others_are_outside(e, out);
 }
 
 // Merging needs numbers here as well, since rows and columns are counted in them.
@@ -327,7 +369,7 @@ static void plan_merge(const fst_emit *e, fst_plan *p) {
 }
 
 bool fst_plan_make(fst_emit *e, const fst_kstmt *stmt, fst_plan *out) {
-  fst_plan base = {.stmt = stmt, .lane = -1, .row = -1}, attempt;
+  fst_plan base = {.stmt = stmt, .lane = -1, .row = -1, .row2 = -1}, attempt;
   fst_kx *roots = FST_NEW_ARRAY(e->arena, fst_kx, stmt->store_count + 1);
   bool reduces = false;
   for (uint32_t i = 0; i < stmt->store_count; i++) {
@@ -347,6 +389,6 @@ bool fst_plan_make(fst_emit *e, const fst_kstmt *stmt, fst_plan *out) {
     *out = attempt;
   }
   if (best == 1e300) return false;
-  plan_tile(e, out);
+  plan_rows(e, out);
   return fst_plan_operands(e, out);
 }

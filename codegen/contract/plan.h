@@ -12,12 +12,12 @@
 
 enum { FST_PLAN_PRODUCTS = 24, FST_PLAN_FACTORS = 6, FST_PLAN_LEAVES = 6, FST_PLAN_DEPTH = 6 };
 
-typedef enum { FST_LEAF_MEMORY, FST_LEAF_PACKED, FST_LEAF_COPY } fst_leaf_kind;
+typedef enum { FST_LEAF_MEMORY, FST_LEAF_PACKED, FST_LEAF_COPY, FST_LEAF_STAGED } fst_leaf_kind;
 
 // An expression of an operand that is read by walking a pointer.
 typedef struct fst_leaf {
   fst_leaf_kind kind;
-  fst_kx expr;           // a LOAD; of a COPY the value that was computed beforehand
+  fst_kx expr;           // a LOAD; none where the whole side was computed beforehand (COPY, STAGED)
   uint32_t number;       // PACKED: in fst_emit's packs; COPY: in the plan's copies
 } fst_leaf;
 
@@ -40,6 +40,7 @@ typedef struct fst_product {
   uint32_t depth_count;
   uint32_t still[FST_PLAN_DEPTH], still_count;  // summed variables that stand at 0
   uint32_t group;                   // products of one group share their loops
+  uint64_t staged;                  // where in scratch a STAGED right side has its panel
 } fst_product;
 
 // A left side computed once into scratch memory, for all values that its indices take. Each index moves by
@@ -64,6 +65,10 @@ typedef struct fst_plan {
   uint32_t root_count;
   bool merged[FST_KERNEL_MAX_DIMS];
   int lane, row;                 // positions in the statement's variables; row -1: none
+  // A second row variable, -1: none. Rows are then counted through both, `row_extent` of the first to one of it: a
+  // short row variable alone would leave most tiles incomplete.
+  int row2;
+  int64_t row_extent;
   uint32_t outer[FST_KERNEL_MAX_DIMS], outer_count, inner[FST_KERNEL_MAX_DIMS], inner_count;
   fst_product products[FST_PLAN_PRODUCTS];
   uint32_t product_count, group_count, group_size;  // products of the largest group
@@ -84,7 +89,18 @@ bool fst_copy_make(fst_emit *e, fst_plan *p, uint32_t product);
 void fst_copy_emit(fst_emit *e, const fst_plan *p, const fst_copy *copy);
 // Elements that the copy's address moves by when `var` grows by one.
 int64_t fst_copy_step(const fst_copy *copy, uint32_t var);
+// Panels whose columns lie apart are brought together in scratch memory, one at a time.
+bool fst_stage_make(fst_emit *e, const fst_plan *p, fst_product *product);
+typedef struct fst_panel {
+  uint32_t vectors;
+  LLVMValueRef column, number;   // its first column, and which panel it is
+  LLVMValueRef left_columns;     // columns from there to the end where the last vector is not whole, else NULL
+} fst_panel;
+void fst_stage_emit(fst_emit *e, const fst_plan *p, const fst_product *product, const fst_panel *panel);
 // tile.c
+void fst_lanes_enter(fst_emit *e, const fst_plan *p, LLVMValueRef base, LLVMValueRef mask);
+void fst_lanes_leave(fst_emit *e, const fst_plan *p);
+LLVMValueRef fst_panel_mask(fst_emit *e, const fst_plan *p, const fst_panel *panel, uint32_t vector);  // NULL: whole
 LLVMValueRef fst_side_value(fst_emit *e, const fst_side *side);
 
 #endif

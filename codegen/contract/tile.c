@@ -10,11 +10,10 @@ enum { UNROLLED_DEPTH = 8, EPILOGUE_COPIES = 420 };
 
 typedef struct tile {
   const fst_plan *p;
-  uint32_t rows, vectors;
-  LLVMValueRef row, column, panel;  // first row and column; number of the panel
-  LLVMValueRef left_columns;        // columns from `column` to the end where the last vector is not whole, else NULL
-  uint32_t lanes;
-  LLVMValueRef *acc;                // [product][row][vector]
+  const fst_panel *panel;
+  uint32_t rows, vectors, lanes;
+  LLVMValueRef row;    // the first
+  LLVMValueRef *acc;   // [product][row][vector]
 } tile;
 
 static LLVMValueRef *tile_acc(const tile *t, uint32_t product, uint32_t row, uint32_t vector) {
@@ -98,13 +97,13 @@ static walker memory_walker(fst_emit *e, const tile *t, fst_kx load, uint32_t in
   w.ptr = gep(e, w.type, e->buffers[data->index], offset);
   w.step = bytes_of(e, step.kind == FST_STEP_CONST ? fst_emit_int(e, step.value) : symbolic_step(e, load, inner, offset), w.dtype);
   fst_step row = t->p->row >= 0 ? load_step(e, load, var_of(t->p, t->p->row)) : (fst_step){FST_STEP_CONST, 0};
-  w.shared = row.kind == FST_STEP_CONST;
+  w.shared = row.kind == FST_STEP_CONST && t->p->row2 < 0;
   w.row_step = row.value * (int64_t)fst_dtype_size(w.dtype);
   return w;
 }
 
 static walker copy_walker(fst_emit *e, const tile *t, const fst_copy *c, uint32_t inner) {
-  walker w = {.dtype = c->dtype, .type = fst_llvm_memory_type(e->unit, c->dtype), .shared = true};
+  walker w = {.dtype = c->dtype, .type = fst_llvm_memory_type(e->unit, c->dtype), .shared = t->p->row2 < 0};
   LLVMValueRef offset = fst_emit_int(e, 0);
   for (uint32_t i = 0; i < c->mover_count; i++)
     if (c->movers[i].pitch)
@@ -143,10 +142,18 @@ static walker packed_walker(fst_emit *e, const tile *t, const fst_product *produ
   int64_t rows = 1;
   for (uint32_t i = 0; i < pack->depth_count; i++) rows *= pack->depth[i];
   LLVMValueRef at = LLVMBuildNSWMul(e->b, packed_batch(e, t, leaf->expr), fst_emit_int(e, fst_pack_matrix_elements(pack)), "");
-  at = LLVMBuildNSWAdd(e->b, at, LLVMBuildNSWMul(e->b, t->panel, fst_emit_int(e, rows * pack->panel), ""), "");
+  at = LLVMBuildNSWAdd(e->b, at, LLVMBuildNSWMul(e->b, t->panel->number, fst_emit_int(e, rows * pack->panel), ""), "");
   at = LLVMBuildNSWAdd(e->b, at, LLVMBuildNSWMul(e->b, packed_rows(e, product), fst_emit_int(e, pack->panel), ""), "");
   w.ptr = gep(e, w.type, gep(e, e->unit->i8, e->packed[pack->buffer], fst_emit_int(e, (int64_t)pack->offset)), at);
   w.step = bytes_of(e, fst_emit_int(e, pack->panel), dtype);
+  return w;
+}
+
+static walker staged_walker(fst_emit *e, const tile *t, const fst_product *product) {
+  walker w = {.dtype = product->dtype, .type = fst_llvm_memory_type(e->unit, product->dtype), .shared = true};
+  LLVMValueRef width = fst_emit_int(e, (int64_t)t->p->lanes * t->p->vectors);
+  w.ptr = gep(e, w.type, fst_emit_scratch(e, product->staged), LLVMBuildNSWMul(e->b, packed_rows(e, product), width, ""));
+  w.step = bytes_of(e, width, product->dtype);
   return w;
 }
 
@@ -161,30 +168,41 @@ typedef struct step {
 
 static uint32_t inner_of(const fst_product *product) { return product->depth[product->depth_count - 1].var; }
 
-static void row_bind(fst_emit *e, const tile *t, uint32_t row) {
-  if (t->p->row >= 0) fst_emit_var_bind(e, var_of(t->p, t->p->row), plus(e, t->row, row), false);
+static void row_set(fst_emit *e, const fst_plan *p, LLVMValueRef row) {
+  if (p->row < 0) return;
+  if (p->row2 >= 0) {
+    LLVMValueRef extent = fst_emit_int(e, p->row_extent);
+    fst_emit_var_bind(e, var_of(p, p->row2), LLVMBuildUDiv(e->b, row, extent, ""), false);
+    row = LLVMBuildURem(e->b, row, extent, "");
+  }
+  fst_emit_var_bind(e, var_of(p, p->row), row, false);
 }
+
+static void row_bind(fst_emit *e, const tile *t, uint32_t row) { row_set(e, t->p, plus(e, t->row, row)); }
 
 static void row_unbind(fst_emit *e, const tile *t) {
   if (t->p->row >= 0) fst_emit_var_unbind(e, var_of(t->p, t->p->row));
+  if (t->p->row2 >= 0) fst_emit_var_unbind(e, var_of(t->p, t->p->row2));
 }
 
 // The lane variable is bound only while something that depends on it is evaluated.
-static void lanes_enter(fst_emit *e, const tile *t, LLVMValueRef base, LLVMValueRef mask) {
-  uint32_t lane = var_of(t->p, t->p->lane);
-  if (t->lanes > 1) e->lane = (fst_lane_state){lane, t->lanes, base, mask, NULL};
-  fst_emit_var_bind(e, lane, base, t->lanes > 1);
+void fst_lanes_enter(fst_emit *e, const fst_plan *p, LLVMValueRef base, LLVMValueRef mask) {
+  uint32_t lane = var_of(p, p->lane);
+  if (p->lanes > 1) e->lane = (fst_lane_state){lane, p->lanes, base, mask, NULL};
+  fst_emit_var_bind(e, lane, base, p->lanes > 1);
 }
 
-static void lanes_leave(fst_emit *e, const tile *t) {
-  fst_emit_var_unbind(e, var_of(t->p, t->p->lane));
+void fst_lanes_leave(fst_emit *e, const fst_plan *p) {
+  fst_emit_var_unbind(e, var_of(p, p->lane));
   e->lane = (fst_lane_state){.var = FST_NO_VAR, .lanes = 1};
 }
 
-static LLVMValueRef vector_mask(fst_emit *e, const tile *t, uint32_t vector) {
-  if (!t->left_columns || vector + 1 < t->vectors || t->lanes == 1) return NULL;
-  return fst_emit_tail_mask(e, plus(e, t->left_columns, -(int64_t)vector * t->lanes), t->lanes);
+LLVMValueRef fst_panel_mask(fst_emit *e, const fst_plan *p, const fst_panel *panel, uint32_t vector) {
+  if (!panel->left_columns || vector + 1 < panel->vectors || p->lanes == 1) return NULL;
+  return fst_emit_tail_mask(e, plus(e, panel->left_columns, -(int64_t)vector * p->lanes), p->lanes);
 }
+
+static LLVMValueRef vector_mask(fst_emit *e, const tile *t, uint32_t vector) { return fst_panel_mask(e, t->p, t->panel, vector); }
 
 static void left_walkers(fst_emit *e, step *s) {
   const tile *t = s->t;
@@ -204,13 +222,13 @@ static void right_walkers(fst_emit *e, step *s) {
   const tile *t = s->t;
   for (uint32_t i = 0; i < s->product->right.leaf_count; i++) {
     const fst_leaf *leaf = &s->product->right.leaves[i];
-    if (leaf->kind == FST_LEAF_PACKED) {
-      s->right[i] = packed_walker(e, t, s->product, leaf);
+    if (leaf->kind == FST_LEAF_PACKED || leaf->kind == FST_LEAF_STAGED) {
+      s->right[i] = leaf->kind == FST_LEAF_PACKED ? packed_walker(e, t, s->product, leaf) : staged_walker(e, t, s->product);
       continue;
     }
-    lanes_enter(e, t, t->column, NULL);
+    fst_lanes_enter(e, t->p, t->panel->column, NULL);
     s->right[i] = memory_walker(e, t, leaf->expr, inner_of(s->product));
-    lanes_leave(e, t);
+    fst_lanes_leave(e, t->p);
   }
 }
 
@@ -243,7 +261,7 @@ static LLVMValueRef right_load(fst_emit *e, const step *s, const walker *w, fst_
   LLVMTypeRef type = fst_emit_vector_type(w->type, t->lanes);
   unsigned size = (unsigned)fst_dtype_size(w->dtype);
   LLVMValueRef ptr = gep(e, w->type, walker_at(e, w, at), fst_emit_int(e, (int64_t)vector * t->lanes));
-  LLVMValueRef mask = kind == FST_LEAF_PACKED ? NULL : vector_mask(e, t, vector), raw;
+  LLVMValueRef mask = kind == FST_LEAF_MEMORY ? vector_mask(e, t, vector) : NULL, raw;
   if (mask) {
     LLVMTypeRef types[] = {type, e->unit->ptr};
     LLVMValueRef args[] = {ptr, LLVMConstInt(e->unit->i32, size, 0), mask, LLVMConstNull(type)};
@@ -258,12 +276,13 @@ static LLVMValueRef right_load(fst_emit *e, const step *s, const walker *w, fst_
 static LLVMValueRef right_value(fst_emit *e, const step *s, uint32_t vector, LLVMValueRef at) {
   const tile *t = s->t;
   const fst_side *side = &s->product->right;
+  if (side->leaf_count && side->leaves[0].kind == FST_LEAF_STAGED) return right_load(e, s, &s->right[0], FST_LEAF_STAGED, vector, at);
   size_t mark = fst_emit_scope_open(e);
-  lanes_enter(e, t, plus(e, t->column, (int64_t)vector * t->lanes), vector_mask(e, t, vector));
+  fst_lanes_enter(e, t->p, plus(e, t->panel->column, (int64_t)vector * t->lanes), vector_mask(e, t, vector));
   for (uint32_t i = 0; i < side->leaf_count; i++)
     fst_emit_remember(e, side->leaves[i].expr, right_load(e, s, &s->right[i], side->leaves[i].kind, vector, at));
   LLVMValueRef value = fst_emit_splat(e, fst_side_value(e, side), t->lanes);
-  lanes_leave(e, t);
+  fst_lanes_leave(e, t->p);
   fst_emit_scope_close(e, mark);
   return value;
 }
@@ -384,11 +403,11 @@ static void group_run(fst_emit *e, const tile *t, uint32_t number) {
 
 static void finish_point(fst_emit *e, const tile *t, LLVMValueRef row, LLVMValueRef column, LLVMValueRef mask, const LLVMValueRef *sums) {
   size_t mark = fst_emit_scope_open(e);
-  if (t->p->row >= 0) fst_emit_var_bind(e, var_of(t->p, t->p->row), row, false);
-  lanes_enter(e, t, column, mask);
+  row_set(e, t->p, row);
+  fst_lanes_enter(e, t->p, column, mask);
   for (uint32_t i = 0; i < t->p->product_count; i++) fst_emit_remember(e, t->p->products[i].sum, sums[i]);
   fst_emit_stores(e, t->p->stmt);
-  lanes_leave(e, t);
+  fst_lanes_leave(e, t->p);
   row_unbind(e, t);
   fst_emit_scope_close(e, mark);
 }
@@ -398,7 +417,7 @@ static void finish_straight(fst_emit *e, const tile *t) {
   for (uint32_t r = 0; r < t->rows; r++)
     for (uint32_t v = 0; v < t->vectors; v++) {
       for (uint32_t i = 0; i < t->p->product_count; i++) sums[i] = *tile_acc(t, i, r, v);
-      finish_point(e, t, plus(e, t->row, r), plus(e, t->column, (int64_t)v * t->lanes), vector_mask(e, t, v), sums);
+      finish_point(e, t, plus(e, t->row, r), plus(e, t->panel->column, (int64_t)v * t->lanes), vector_mask(e, t, v), sums);
     }
 }
 
@@ -419,13 +438,13 @@ static void finish_looped(fst_emit *e, const tile *t) {
   LLVMValueRef at = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, rows.iv, fst_emit_int(e, t->vectors), ""), vectors.iv, "");
   for (uint32_t i = 0; i < t->p->product_count; i++) sums[i] = LLVMBuildLoad2(e->b, types[i], gep(e, types[i], slots[i], at), "");
   LLVMValueRef shift = LLVMBuildMul(e->b, vectors.iv, fst_emit_int(e, t->lanes), ""), mask = NULL;
-  if (t->left_columns && t->lanes > 1) {
+  if (t->panel->left_columns && t->lanes > 1) {
     // Whole vectors have more columns left than lanes; the comparison is in 32 bits, so bound them.
-    LLVMValueRef left = LLVMBuildSub(e->b, t->left_columns, shift, ""), whole = fst_emit_int(e, t->lanes);
+    LLVMValueRef left = LLVMBuildSub(e->b, t->panel->left_columns, shift, ""), whole = fst_emit_int(e, t->lanes);
     left = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, left, whole, ""), whole, left, "");
     mask = fst_emit_tail_mask(e, left, t->lanes);
   }
-  finish_point(e, t, LLVMBuildAdd(e->b, t->row, rows.iv, ""), LLVMBuildAdd(e->b, t->column, shift, ""), mask, sums);
+  finish_point(e, t, LLVMBuildAdd(e->b, t->row, rows.iv, ""), LLVMBuildAdd(e->b, t->panel->column, shift, ""), mask, sums);
   fst_loop_end(e, &vectors, NULL);
   fst_loop_end(e, &rows, NULL);
 }
@@ -440,34 +459,32 @@ static uint32_t epilogue_weight(const fst_emit *e, const fst_plan *p) {
   return weight;
 }
 
-static void tile_run(fst_emit *e, const fst_plan *p, uint32_t rows, LLVMValueRef row, uint32_t vectors, LLVMValueRef column, LLVMValueRef panel, LLVMValueRef left_columns) {
-  tile t = {p, rows, vectors, row, column, panel, left_columns, p->lanes, NULL};
-  t.acc = FST_NEW_ARRAY(e->arena, LLVMValueRef, p->product_count * rows * vectors);
+static void tile_run(fst_emit *e, const fst_plan *p, const fst_panel *panel, uint32_t rows, LLVMValueRef row) {
+  tile t = {p, panel, rows, panel->vectors, p->lanes, row, NULL};
+  t.acc = FST_NEW_ARRAY(e->arena, LLVMValueRef, p->product_count * rows * panel->vectors);
   for (uint32_t i = 0; i < p->group_count; i++) group_run(e, &t, i);
-  if (epilogue_weight(e, p) * rows * vectors > EPILOGUE_COPIES) finish_looped(e, &t);
+  if (epilogue_weight(e, p) * rows * panel->vectors > EPILOGUE_COPIES) finish_looped(e, &t);
   else finish_straight(e, &t);
 }
 
 // ---- rows and panels ----
 
-typedef struct panel { uint32_t vectors; LLVMValueRef column, number, left_columns; } panel;
-
-static void rows_range(fst_emit *e, const fst_plan *p, const panel *n, LLVMValueRef start, LLVMValueRef end, uint32_t rows, bool guarded) {
+static void rows_range(fst_emit *e, const fst_plan *p, const fst_panel *n, LLVMValueRef start, LLVMValueRef end, uint32_t rows, bool guarded) {
   fst_loop loop;
   fst_loop_begin(e, &loop, start, end, rows, guarded, NULL, 0);
   size_t mark = fst_emit_scope_open(e);
-  tile_run(e, p, rows, loop.iv, n->vectors, n->column, n->number, n->left_columns);
+  tile_run(e, p, n, rows, loop.iv);
   fst_emit_scope_close(e, mark);
   fst_loop_end(e, &loop, NULL);
 }
 
-static void rows_run(fst_emit *e, const fst_plan *p, const panel *n) {
+static void rows_run(fst_emit *e, const fst_plan *p, const fst_panel *n) {
   LLVMValueRef zero = fst_emit_int(e, 0);
   if (p->rows >= 0) {
     int64_t full = p->rows / p->tile_rows * p->tile_rows;
-    if (full == p->tile_rows) tile_run(e, p, p->tile_rows, zero, n->vectors, n->column, n->number, n->left_columns);
+    if (full == p->tile_rows) tile_run(e, p, n, p->tile_rows, zero);
     else if (full) rows_range(e, p, n, zero, fst_emit_int(e, full), p->tile_rows, false);
-    if (p->rows > full) tile_run(e, p, (uint32_t)(p->rows - full), fst_emit_int(e, full), n->vectors, n->column, n->number, n->left_columns);
+    if (p->rows > full) tile_run(e, p, n, (uint32_t)(p->rows - full), fst_emit_int(e, full));
     return;
   }
   LLVMValueRef count = fst_emit_expr(e, p->stmt->extents[p->row]);
@@ -476,14 +493,12 @@ static void rows_run(fst_emit *e, const fst_plan *p, const panel *n) {
   if (p->tile_rows > 1) rows_range(e, p, n, full, count, 1, true);
 }
 
-static void inner_run(fst_emit *e, const fst_plan *p, const panel *n, uint32_t level);
-
 static LLVMValueRef position_count(fst_emit *e, const fst_plan *p, uint32_t position) {
   int64_t known = fst_plan_extent(e, p, position);
   return known >= 0 ? fst_emit_int(e, known) : fst_emit_expr(e, p->stmt->extents[position]);
 }
 
-static void inner_run(fst_emit *e, const fst_plan *p, const panel *n, uint32_t level) {
+static void inner_run(fst_emit *e, const fst_plan *p, const fst_panel *n, uint32_t level) {
   if (level == p->inner_count) {
     rows_run(e, p, n);
     return;
@@ -499,13 +514,19 @@ static void inner_run(fst_emit *e, const fst_plan *p, const panel *n, uint32_t l
   fst_loop_end(e, &loop, NULL);
 }
 
+static void panel_run(fst_emit *e, const fst_plan *p, const fst_panel *n) {
+  for (uint32_t i = 0; i < p->product_count; i++)
+    if (p->products[i].right.leaf_count && p->products[i].right.leaves[0].kind == FST_LEAF_STAGED) fst_stage_emit(e, p, &p->products[i], n);
+  inner_run(e, p, n, 0);
+}
+
 static void panels_range(fst_emit *e, const fst_plan *p, LLVMValueRef start, LLVMValueRef end, uint32_t vectors, bool guarded, bool masked) {
   fst_loop loop;
   int64_t width = (int64_t)vectors * p->lanes;
   fst_loop_begin(e, &loop, start, end, width, guarded, NULL, 0);
   size_t mark = fst_emit_scope_open(e);
-  panel n = {vectors, loop.iv, LLVMBuildUDiv(e->b, loop.iv, fst_emit_int(e, width), ""), masked ? LLVMBuildSub(e->b, end, loop.iv, "") : NULL};
-  inner_run(e, p, &n, 0);
+  fst_panel n = {vectors, loop.iv, LLVMBuildUDiv(e->b, loop.iv, fst_emit_int(e, width), ""), masked ? LLVMBuildSub(e->b, end, loop.iv, "") : NULL};
+  panel_run(e, p, &n);
   fst_emit_scope_close(e, mark);
   fst_loop_end(e, &loop, NULL);
 }
@@ -515,8 +536,8 @@ static void panels_known(fst_emit *e, const fst_plan *p) {
   if (full) panels_range(e, p, fst_emit_int(e, 0), fst_emit_int(e, full), p->vectors, false, false);
   if (!rest) return;
   uint32_t vectors = (uint32_t)((rest + p->lanes - 1) / p->lanes);
-  panel n = {vectors, fst_emit_int(e, full), fst_emit_int(e, full / width), rest % p->lanes ? fst_emit_int(e, rest) : NULL};
-  inner_run(e, p, &n, 0);
+  fst_panel n = {vectors, fst_emit_int(e, full), fst_emit_int(e, full / width), rest % p->lanes ? fst_emit_int(e, rest) : NULL};
+  panel_run(e, p, &n);
 }
 
 // Of an unknown number of columns the last, incomplete panel is done vector by vector.
@@ -529,8 +550,8 @@ static void panels_unknown(fst_emit *e, const fst_plan *p) {
   size_t mark = fst_emit_scope_open(e);
   LLVMValueRef left = LLVMBuildSub(e->b, count, loop.iv, ""), whole = fst_emit_int(e, p->lanes);
   left = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, left, whole, ""), whole, left, "");
-  panel n = {1, loop.iv, fst_emit_int(e, 0), left};
-  inner_run(e, p, &n, 0);
+  fst_panel n = {1, loop.iv, fst_emit_int(e, 0), left};
+  panel_run(e, p, &n);
   fst_emit_scope_close(e, mark);
   fst_loop_end(e, &loop, NULL);
 }
