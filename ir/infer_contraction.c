@@ -6,24 +6,6 @@
 #include "ir/layout.h"
 #include "ir/rows_structured.h"
 
-static const char *dtype_text(fst_dtype dtype) {
-  switch (dtype) {
-    case FST_U8: return "Byte";
-    case FST_I8: return "Char";
-    case FST_I16: return "Short";
-    case FST_I32: return "Int";
-    case FST_I64: return "Long";
-    case FST_F16: return "Half";
-    case FST_F32: return "Float";
-    case FST_F64: return "Double";
-    case FST_BOOL: return "Bool";
-    case FST_BF16: return "BFloat16";
-    case FST_C64: return "ComplexFloat";
-    case FST_C128: return "ComplexDouble";
-    default: return fst_dtype_name(dtype);
-  }
-}
-
 static bool mm_agree(fst_infer *in, fst_dim rows, fst_dim k, fst_dim k2, fst_dim columns) {
   const char *text = fst_arena_printf(in->arena, "mat1 and mat2 shapes cannot be multiplied (%sx%s and %sx%s)", fst_args_dim_text(in, rows),
                                       fst_args_dim_text(in, k), fst_args_dim_text(in, k2), fst_args_dim_text(in, columns));
@@ -38,7 +20,7 @@ static fst_dim dims_product(fst_infer *in, const fst_dim *dims, int count) {
 
 static bool dtypes_agree(fst_infer *in, const fst_type_data *a, const fst_type_data *b) {
   if (a->dtype == b->dtype) return true;
-  in->message = fst_arena_printf(in->arena, "expected m1 and m2 to have the same dtype, but got: %s != %s", dtype_text(a->dtype), dtype_text(b->dtype));
+  in->message = fst_arena_printf(in->arena, "expected m1 and m2 to have the same dtype, but got: %s != %s", fst_args_dtype_text(a->dtype), fst_args_dtype_text(b->dtype));
   return false;
 }
 
@@ -48,7 +30,7 @@ int fst_infer_linear(fst_infer *in) {
   if (x->rank < 1 || w->rank < 1 || w->rank > 2)
     return fst_infer_raise(in, "both arguments to linear need to be at least 1D, but they are %dD and %dD", x->rank, w->rank);
   if (x->dtype != w->dtype)
-    return fst_infer_raise(in, "mat1 and mat2 must have the same dtype, but got %s and %s", dtype_text(x->dtype), dtype_text(w->dtype));
+    return fst_infer_raise(in, "mat1 and mat2 must have the same dtype, but got %s and %s", fst_args_dtype_text(x->dtype), fst_args_dtype_text(w->dtype));
   fst_dim dims[FST_MAX_RANK], one = fst_dim_const(in->dims, 1);
   int rank = x->rank - 1;
   memcpy(dims, x->dims, sizeof(fst_dim) * (size_t)x->rank);
@@ -114,7 +96,7 @@ static int infer_dot(fst_infer *in, const fst_type_data *a, const fst_type_data 
   if (a->rank != 1 || b->rank != 1)
     return fst_infer_raise(in, "1D tensors expected, but got %dD and %dD tensors", a->rank, b->rank);
   if (a->dtype != b->dtype)
-    return fst_infer_raise(in, "dot : expected both vectors to have same dtype, but found %s and %s", dtype_text(a->dtype), dtype_text(b->dtype));
+    return fst_infer_raise(in, "dot : expected both vectors to have same dtype, but found %s and %s", fst_args_dtype_text(a->dtype), fst_args_dtype_text(b->dtype));
   const char *n = fst_args_dim_text(in, a->dims[0]), *m = fst_args_dim_text(in, b->dims[0]);
   const char *text = fst_arena_printf(
       in->arena, "inconsistent tensor size, expected tensor [%s] and src [%s] to have the same number of elements, but got %s and %s elements respectively", n, m, n, m);

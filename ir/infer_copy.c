@@ -330,11 +330,13 @@ int fst_infer_pixel_shuffle(fst_infer *in) {
   fst_dim dims[FST_MAX_RANK], f = fst_dim_const(d, r), f2 = fst_dim_const(d, r * r), zero = fst_dim_const(d, 0);
   memcpy(dims, x->dims, sizeof(fst_dim) * (size_t)x->rank);
   fst_dim *c = &dims[x->rank - 3];
-  const char *text = fst_arena_printf(in->arena, un ? "pixel_unshuffle expects height and width to be divisible by downscale_factor, but input.size is %s and downscale_factor is %lld"
-                                                    : "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, but input.size is %s and upscale_factor is %lld",
-                                      fst_args_shape_text(in, x), (long long)r);
-  for (int i = un ? 1 : 0; i < (un ? 3 : 1); i++)
+  static const char *const parts[] = {"its input's 'channel' dimension", "height", "width"};
+  for (int i = un ? 1 : 0; i < (un ? 3 : 1); i++) {
+    const char *by = un ? "downscale_factor" : "the square of upscale_factor", *size = fst_args_dim_text(in, c[i]);
+    const char *text = fst_arena_printf(in->arena, "%s expects %s to be divisible by %s, but input.size(%d)=%s is not divisible by %lld", un ? "pixel_unshuffle" : "pixel_shuffle",
+                                        parts[i], by, i - 3, size, (long long)(un ? r : r * r));
     if (!fst_args_require(in, fst_dim_mod(d, c[i], un ? f : f2), zero, text, text)) return FST_INFER_RAISES;
+  }
   c[0] = un ? fst_dim_mul(d, c[0], f2) : fst_dim_floordiv(d, c[0], f2);
   for (int i = 1; i < 3; i++) c[i] = un ? fst_dim_floordiv(d, c[i], f) : fst_dim_mul(d, c[i], f);
   fst_infer_set_format(in, 0, x->dtype, x->rank, dims, fst_infer_format(in, x));
