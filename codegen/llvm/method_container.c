@@ -283,6 +283,31 @@ static bool tuple_op(method *m, const fst_node *n) {
   }
 }
 
+// Name or value of an enum member: a choice among the literals of its class.
+static bool enum_op(method *m, const fst_node *n) {
+  fst_module *module = m->g->module;
+  if (n->op == FST_OP_EQ_ENUM || n->op == FST_OP_NE_ENUM) {
+    ll_value v = {.a = LLVMBuildICmp(m->b, n->op == FST_OP_EQ_ENUM ? LLVMIntEQ : LLVMIntNE, method_value(m, n->operands[0]).b, method_value(m, n->operands[1]).b, "")};
+    method_set(m, n->results[0], v);
+    return true;
+  }
+  if (n->op != FST_OP_ENUM_NAME && n->op != FST_OP_ENUM_VALUE_INT && n->op != FST_OP_ENUM_VALUE_FLOAT && n->op != FST_OP_ENUM_VALUE_STR) return false;
+  fst_class_id id = fst_module_find_class(module, fst_value_type_data(m->g, n->operands[0])->name);
+  if (!id.id) return false;
+  fst_class cls = *fst_module_class(module, id);
+  LLVMValueRef member = LLVMBuildAnd(m->b, method_value(m, n->operands[0]).b, method_i64(m, UINT32_MAX), "");
+  LLVMValueRef at = NULL;
+  for (uint32_t i = 0; i < cls.member_count; i++) {
+    fst_const literal = cls.member_values[i];
+    if (n->op == FST_OP_ENUM_NAME) literal = fst_const_str(module, fst_sym_text(&module->strings, cls.member_names[i]), fst_sym_len(&module->strings, cls.member_names[i]));
+    LLVMValueRef val = method_address(m, m->consts, (int64_t)method_const(m, literal) * (int64_t)sizeof(fst_val));
+    at = at ? LLVMBuildSelect(m->b, LLVMBuildICmp(m->b, LLVMIntEQ, member, method_i64(m, i), ""), val, at, "") : val;
+  }
+  if (!at) return false;
+  set_val(m, n, at);
+  return true;
+}
+
 static bool other_op(method *m, const fst_node *n) {
   LLVMValueRef tag;
   switch (n->op) {
@@ -325,6 +350,6 @@ fst_status method_container(method *m, fst_node_id id, bool *out_done) {
     return NULL;
   }
   bool is_list = n->operand_count && fst_value_type_data(m->g, n->operands[0])->kind == FST_TY_LIST;
-  *out_done = (is_list && list_op(m, n)) || dict_op(m, n) || tuple_op(m, n) || object_op(m, n) || string_op(m, n) || other_op(m, n);
+  *out_done = (is_list && list_op(m, n)) || dict_op(m, n) || tuple_op(m, n) || object_op(m, n) || string_op(m, n) || enum_op(m, n) || other_op(m, n);
   return NULL;
 }

@@ -6,13 +6,19 @@
 
 static const fst_type_data *type_of(const method *m, fst_type type) { return fst_type_get(m->g->module->types, type); }
 
+static bool is_enum(const method *m, const fst_type_data *t) {
+  fst_class_id cls = fst_module_find_class(m->g->module, t->name);
+  return cls.id && fst_module_class(m->g->module, cls)->kind == FST_CLASS_ENUM;
+}
+
 ll_form method_form(const method *m, fst_type type) {
   const fst_type_data *t = type_of(m, type);
   switch (t->kind) {
     case FST_TY_NONE: case FST_TY_UNINIT: return LL_NOTHING;
     case FST_TY_INT: case FST_TY_FLOAT: case FST_TY_BOOL: case FST_TY_DEVICE: return LL_SCALAR;
     case FST_TY_TENSOR: return t->rank >= 0 && t->dtype != FST_DTYPE_UNKNOWN ? LL_TENSOR : LL_OBJECT;
-    case FST_TY_STR: case FST_TY_LIST: case FST_TY_DICT: case FST_TY_TUPLE: case FST_TY_CLASS: case FST_TY_COMPLEX: case FST_TY_OPAQUE: return LL_OBJECT;
+    case FST_TY_CLASS: return is_enum(m, t) ? LL_DYNAMIC : LL_OBJECT;   // an enum's value is its tag and member
+    case FST_TY_STR: case FST_TY_LIST: case FST_TY_DICT: case FST_TY_TUPLE: case FST_TY_COMPLEX: case FST_TY_OPAQUE: return LL_OBJECT;
     default: return LL_DYNAMIC;
   }
 }
