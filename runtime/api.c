@@ -1,4 +1,5 @@
 // The public interface but for values: opening, asking, calling.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,12 +35,23 @@ static fst_status program_finish(fst_program *p, fst_model **out) {
   return status;
 }
 
+// IR text (docs/ir.md) is a model too; what is wrong with it is the compiler's to say.
+static bool is_ir_text(const char *path) {
+  static const char head[] = "firesteel.module";
+  char bytes[sizeof head] = "";
+  FILE *file = fopen(path, "rb");
+  if (!file) return false;
+  size_t got = fread(bytes, 1, sizeof head - 1, file);
+  fclose(file);
+  return got && (bytes[0] == '#' || !strcmp(bytes, head));
+}
+
 static fst_status path_open(const char *path, const fst_open_options *o, fst_program *p) {
   fst_artifact *artifact = NULL;
   fst_status status = fst_artifact_open(path, &p->artifact_options, &artifact);
   if (!status) return fst_program_add(p, artifact);
-  // A file that is there but holds nothing compiled, or is no zip file at all, is the compiler's to judge.
-  if (status->code != FST_ERR_NOT_FOUND) return status;
+  // A file that is there but holds nothing compiled is the compiler's to judge.
+  if (status->code != FST_ERR_NOT_FOUND && !(status->code == FST_ERR_CORRUPT && is_ir_text(path))) return status;
   if (o->no_compile) return fst_error_prefix(status, "not a compiled artifact");
   fst_error_free(status);
   FST_TRY(fst_jit_create(path, o, &p->jit));
