@@ -104,10 +104,16 @@ static int call_values_fill(converter *c, const char *method_name, PyObject *arg
   return 1;
 }
 
+static int same_tensor(const fst_var *a, const fst_var *b) {
+  size_t bytes = fst_var_rank(a) * sizeof(int64_t);
+  return fst_var_storage(a) == fst_var_storage(b) && fst_var_data(a) == fst_var_data(b) && fst_var_dtype(a) == fst_var_dtype(b) &&
+         fst_var_rank(a) == fst_var_rank(b) && memcmp(fst_var_sizes(a), fst_var_sizes(b), bytes) == 0 && memcmp(fst_var_strides(a), fst_var_strides(b), bytes) == 0;
+}
+
 // A tensor that went in and comes out as it is, is the caller's own object.
 static PyObject *same_as_argument(const call_values *v, const fst_var *result) {
   for (size_t i = 0; fst_var_kind(result) == FST_VAR_TENSOR && i < v->count; i++)
-    if (fst_var_identity(v->vars[i]) == fst_var_identity(result)) return Py_NewRef(v->objects[i]);
+    if (fst_var_kind(v->vars[i]) == FST_VAR_TENSOR && same_tensor(v->vars[i], result)) return Py_NewRef(v->objects[i]);
   return NULL;
 }
 
