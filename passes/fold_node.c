@@ -14,6 +14,13 @@ static bool literal_bits(const fst_graph *graph, fst_value_id value, uint64_t *o
   }
 }
 
+static bool is_zero(const fst_graph *graph, fst_value_id value) {
+  int64_t i;
+  double f;
+  if (fst_value_const_int(graph, value, &i)) return i == 0;
+  return fst_value_const_float(graph, value, &f) && f == 0;
+}
+
 bool fst_fold_node(fst_graph *graph, fst_node_id id, fst_const *out) {
   const fst_node *n = fst_node_get(graph, id);
   uint64_t bits, result = 0, params[8];
@@ -22,7 +29,7 @@ bool fst_fold_node(fst_graph *graph, fst_node_id id, fst_const *out) {
   if (row->cls != FST_CLASS_SCALAR || !row->scalar) return false;
   for (uint32_t i = 0; i < n->operand_count; i++)
     if (!literal_bits(graph, n->operands[i], &bits)) return false;
-  if (row->effect == FST_RAISES && n->operand_count > 1 && literal_bits(graph, n->operands[1], &bits) && !(bits << 1)) return false;   // by zero
+  if (row->effect == FST_RAISES && n->operand_count > 1 && is_zero(graph, n->operands[1])) return false;
   fst_type_kind kind = fst_value_type_data(graph, n->results[0])->kind;
   if (kind != FST_TY_INT && kind != FST_TY_FLOAT && kind != FST_TY_BOOL) return false;
   fst_lowered low = {0};
