@@ -124,6 +124,8 @@ LLVMValueRef fst_emit_element_ptr(fst_emit *e, LLVMValueRef base, fst_dtype dtyp
 LLVMValueRef fst_emit_load(fst_emit *e, uint32_t buffer, const fst_kx *indices);
 void fst_emit_store(fst_emit *e, uint32_t buffer, const fst_kx *indices, LLVMValueRef value);
 LLVMValueRef fst_emit_offset(fst_emit *e, uint32_t buffer, const fst_kx *indices);  // scalar, in elements, lane 0
+bool fst_emit_is_even(const fst_emit *e, fst_kx x);                                    // moves evenly from lane to lane, or not at all
+LLVMValueRef fst_emit_at_base(fst_emit *e, fst_kx x);                                  // such an index in lane 0
 LLVMValueRef fst_emit_load_at(fst_emit *e, fst_dtype dtype, LLVMValueRef ptr);        // one element
 void fst_emit_store_at(fst_emit *e, fst_dtype dtype, LLVMValueRef ptr, LLVMValueRef value);
 

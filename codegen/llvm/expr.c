@@ -115,8 +115,44 @@ LLVMValueRef fst_emit_where(fst_emit *e, fst_kx condition, bool faults, fst_valu
 
 // ---- everything else ----
 
+// Comparisons of indices (padding, causal masks) are about the difference of two numbers that both move
+// evenly: a scalar and a constant vector, for which 32 bits do, and these masks fit the data's lanes.
+enum { NARROW_STEP = 1 << 20, NARROW_BOUND = 1 << 30 };
+
+static bool compares_evenly(const fst_emit *e, const fst_kx_data *data) {
+  if (e->lane.lanes == 1 || data->dtype != FST_BOOL || data->arg_count != 2 || fst_emit_get(e, data->args[0])->dtype != FST_I64) return false;
+  bool varies = false;
+  for (int i = 0; i < 2; i++) {
+    if (!fst_emit_is_even(e, data->args[i])) return false;
+    if (!fst_emit_is_varying(e, data->args[i])) continue;
+    fst_step step = fst_emit_step(e, data->args[i], e->lane.var);
+    if (step.kind != FST_STEP_CONST || step.value > NARROW_STEP || step.value < -NARROW_STEP) return false;
+    varies = true;
+  }
+  return varies;
+}
+
+static int64_t even_step(const fst_emit *e, fst_kx x) { return fst_emit_is_varying(e, x) ? fst_emit_step(e, x, e->lane.var).value : 0; }
+
+static LLVMValueRef clamp(fst_emit *e, LLVMIntPredicate order, LLVMValueRef value, int64_t bound) {
+  LLVMValueRef limit = fst_emit_int(e, bound);
+  return LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, order, value, limit, ""), limit, value, "");
+}
+
+static LLVMValueRef compare_evenly(fst_emit *e, const fst_kx_data *data) {
+  LLVMValueRef base[] = {fst_emit_at_base(e, data->args[0]), fst_emit_at_base(e, data->args[1])}, lanes[FST_EMIT_MAX_LANES];
+  LLVMTypeRef type = e->unit->i64;
+  LLVMValueRef difference = fst_llvm_intrinsic(e->unit, "llvm.ssub.sat", &type, 1, base, 2);
+  difference = clamp(e, LLVMIntSLT, clamp(e, LLVMIntSGT, difference, NARROW_BOUND), -NARROW_BOUND);
+  int64_t step = even_step(e, data->args[0]) - even_step(e, data->args[1]);
+  for (uint32_t i = 0; i < e->lane.lanes; i++) lanes[i] = LLVMConstInt(e->unit->i32, (uint64_t)(-step * i), 1);
+  LLVMValueRef args[] = {fst_emit_splat(e, LLVMBuildTrunc(e->b, difference, e->unit->i32, ""), e->lane.lanes), LLVMConstVector(lanes, e->lane.lanes)};
+  return fst_emit_prim(e, data->prim, FST_I32, args, 2);
+}
+
 static LLVMValueRef emit_prim(fst_emit *e, const fst_kx_data *data) {
   LLVMValueRef args[3];
+  if (compares_evenly(e, data)) return compare_evenly(e, data);
   fst_dtype from = fst_emit_get(e, data->args[0])->dtype;
   if (data->prim == FST_PRIM_SELECT) return emit_select(e, data);
   for (uint32_t i = 0; i < data->arg_count; i++) args[i] = fst_emit_expr(e, data->args[i]);

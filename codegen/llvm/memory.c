@@ -50,13 +50,12 @@ LLVMValueRef fst_emit_scratch(fst_emit *e, uint64_t offset) {
 
 // ---- offsets ----
 
-// An index that moves evenly with the lane variable, in lane 0.
-static LLVMValueRef index_at_base(fst_emit *e, fst_kx x) {
+LLVMValueRef fst_emit_at_base(fst_emit *e, fst_kx x) {
   if (!fst_emit_is_varying(e, x)) return fst_emit_expr(e, x);
   const fst_kx_data *data = fst_emit_get(e, x);
   if (data->kind == FST_KX_VAR) return e->lane.base;
   LLVMValueRef args[2] = {0};
-  for (uint32_t i = 0; i < data->arg_count; i++) args[i] = index_at_base(e, data->args[i]);
+  for (uint32_t i = 0; i < data->arg_count; i++) args[i] = fst_emit_at_base(e, data->args[i]);
   return fst_emit_prim(e, data->prim, FST_I64, args, data->arg_count);
 }
 
@@ -93,21 +92,21 @@ static LLVMValueRef add(fst_emit *e, LLVMValueRef a, LLVMValueRef b) {
 LLVMValueRef fst_emit_offset(fst_emit *e, uint32_t buffer, const fst_kx *indices) {
   const fst_kbuf *data = &e->kernel->buffers.data[buffer];
   LLVMValueRef sum = NULL;
-  for (uint32_t d = 0; d < data->rank; d++) sum = add(e, sum, scale(e, index_at_base(e, indices[d]), data->strides[d]));
+  for (uint32_t d = 0; d < data->rank; d++) sum = add(e, sum, scale(e, fst_emit_at_base(e, indices[d]), data->strides[d]));
   return sum ? sum : fst_emit_int(e, 0);
 }
 
-// A varying index that is not a plain function of the lane variable (a gather, a remainder, a carry).
-static bool index_is_irregular(const fst_emit *e, fst_kx x) {
-  if (!fst_emit_is_varying(e, x)) return false;
+// What else varies (a gather, a remainder, a carry) has a value of its own in every lane.
+bool fst_emit_is_even(const fst_emit *e, fst_kx x) {
+  if (!fst_emit_is_varying(e, x)) return true;
   uint64_t own = fst_set_has(e->varying, e->lane.var);
   const uint64_t *deps = fst_emit_deps(e, x);
   for (uint32_t i = 0; i < e->words; i++) {
     uint64_t others = deps[i] & e->varying[i];
     if (own && e->lane.var / 64 == i) others &= ~(UINT64_C(1) << (e->lane.var % 64));
-    if (others) return true;
+    if (others) return false;
   }
-  return fst_emit_step(e, x, e->lane.var).kind == FST_STEP_NONE;
+  return fst_emit_step(e, x, e->lane.var).kind != FST_STEP_NONE;
 }
 
 static walk walk_irregular(fst_emit *e, uint32_t buffer, const fst_kx *indices) {
@@ -130,7 +129,7 @@ static walk walk_of(fst_emit *e, uint32_t buffer, const fst_kx *indices) {
   bool varying = false;
   for (uint32_t d = 0; d < data->rank; d++) {
     varying |= fst_emit_is_varying(e, indices[d]);
-    if (index_is_irregular(e, indices[d])) return walk_irregular(e, buffer, indices);
+    if (!fst_emit_is_even(e, indices[d])) return walk_irregular(e, buffer, indices);
   }
   LLVMValueRef offset = fst_emit_offset(e, buffer, indices);
   if (!varying) return (walk){WALK_UNIFORM, offset, NULL};
