@@ -71,6 +71,28 @@ int fst_infer_zeros(fst_infer *in) { return create_sized(in, 0, FST_F32); }
 
 int fst_infer_full(fst_infer *in) { return create_sized(in, 0, number_dtype(in, 1)); }
 
+// Sizes and strides as they are given; all of what the strides reach belongs to the tensor.
+static int create_strided(fst_infer *in, uint32_t size_arg, fst_dtype dtype) {
+  fst_shape out = {0};
+  out.rank = fst_infer_int_list(in, size_arg, out.dims, FST_MAX_RANK);
+  int strides = fst_infer_int_list(in, size_arg + 1, out.strides, FST_MAX_RANK);
+  if (out.rank < 0 || strides < 0) return fst_infer_give_up(in, "the sizes are not known");
+  if (out.rank != strides) return fst_infer_raise(in, "dimensionality of sizes (%d) must match dimensionality of strides (%d)", out.rank, strides);
+  for (int i = 0; i < out.rank; i++)
+    if (!fst_dim_is_known(out.dims[i]) || !fst_dim_is_known(out.strides[i])) return fst_infer_give_up(in, "a size is not known");
+  int result = create_dtype(in, dtype, &dtype);
+  if (result) return result;
+  fst_infer_set_strided(in, 0, dtype, out.rank, out.dims, out.strides);
+  return FST_INFER_OK;
+}
+
+int fst_infer_empty_strided(fst_infer *in) { return create_strided(in, 0, FST_F32); }
+
+int fst_infer_new_empty_strided(fst_infer *in) {
+  const fst_type_data *self = fst_infer_tensor(in, 0);
+  return self ? create_strided(in, 1, self->dtype) : FST_INFER_UNKNOWN;
+}
+
 // new_zeros and its like: self's dtype.
 int fst_infer_new(fst_infer *in) {
   const fst_type_data *self = fst_infer_tensor(in, 0);

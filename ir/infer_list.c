@@ -19,6 +19,7 @@ typedef struct list_plan {
   fst_dim *starts, *ends;  // PARTS
   const fst_dim *ints;     // INTS
   fst_shape common;        // EXPANDS, GRID: the shape of every item
+  bool copies;             // the items are fresh tensors, not views
   bool swaps;              // GRID with indexing="xy": the first two items' dims are exchanged
 } list_plan;
 
@@ -260,6 +261,7 @@ static list_planner planner_find(const char *name) {
       {"tensor_split.sections", plan_tensor_split}, {"tensor_split.indices", plan_tensor_split},
       {"hsplit.int", plan_named_split}, {"hsplit.array", plan_named_split}, {"vsplit.int", plan_named_split},
       {"vsplit.array", plan_named_split}, {"dsplit.int", plan_named_split}, {"dsplit.array", plan_named_split},
+      {"unbind_copy.int", plan_unbind}, {"split_copy.Tensor", plan_split_size}, {"split_with_sizes_copy", plan_split_sizes},
       {"broadcast_tensors", plan_broadcast}, {"meshgrid", plan_meshgrid}, {"meshgrid.indexing", plan_meshgrid},
       {"size", plan_sizes}, {"sym_size", plan_sizes}, {"stride", plan_strides}, {"sym_stride", plan_strides}};
   for (size_t i = 0; i < sizeof planners / sizeof *planners; i++)
@@ -304,7 +306,8 @@ int fst_infer_list(fst_infer *in) {
   }
   if (!elem.id) elem = fst_type_tensor_any(in->types);
   in->results[0] = fst_type_list(in->types, elem);
-  in->is_view = plan.kind != LIST_INTS;   // the items share storages, each from its own offset
+  bool is_view_row = fst_op_get(fst_node_get(in->graph, in->node)->op)->cls == FST_CLASS_VIEW;
+  in->is_view = is_view_row && plan.kind != LIST_INTS;   // the items share storages, each from its own offset
   in->view_offset = FST_DIM_UNKNOWN;
   return FST_INFER_OK;
 }
@@ -375,10 +378,10 @@ static fst_value_id build_grid_item(list_builder *b, const list_plan *plan, fst_
 static fst_value_id build_item(list_builder *b, const list_plan *plan, int item) {
   fst_value_id self = fst_infer_arg(b->in, 0), dim = fst_graph_const_int(b->graph, plan->dim);
   switch (plan->kind) {
-    case LIST_SELECTS: return build_op(b, "aten::select.int", (fst_value_id[]){self, dim, fst_graph_const_int(b->graph, item)}, 3);
+    case LIST_SELECTS: return build_op(b, plan->copies ? "aten::select_copy.int" : "aten::select.int", (fst_value_id[]){self, dim, fst_graph_const_int(b->graph, item)}, 3);
     case LIST_PARTS: {
       fst_value_id start = build_int(b, plan->starts[item]), end = build_int(b, plan->ends[item]);
-      return build_op(b, "aten::slice.Tensor", (fst_value_id[]){self, dim, start, end, fst_graph_const_int(b->graph, 1)}, 5);
+      return build_op(b, plan->copies ? "aten::slice_copy.Tensor" : "aten::slice.Tensor", (fst_value_id[]){self, dim, start, end, fst_graph_const_int(b->graph, 1)}, 5);
     }
     case LIST_EXPANDS: {
       fst_value_id sizes = build_sizes(b, &plan->common), no = fst_graph_const_bool(b->graph, false);
@@ -420,6 +423,7 @@ bool fst_list_expand(fst_graph *graph, fst_node_id node) {
   fst_arena_init(&scratch);
   list_plan plan = {0};
   fst_infer in = {.graph = graph, .node = node, .dims = graph->dims, .types = graph->module->types, .arena = &scratch};
+  plan.copies = fst_op_get(n->op)->cls == FST_CLASS_COPY;
   bool done = planner(&in, &plan) == FST_INFER_OK && plan_can_build(&in, &plan);
   if (done) {
     list_builder b = {graph, &in, node, n->loc};
