@@ -5,6 +5,18 @@
 
 #include "ir/graph.h"
 
+// Constants never change, so a pointer to one stays good when the table grows: the old table is left in the arena.
+static void const_push(fst_module *m, fst_const_data data) {
+  if (m->consts.len == m->consts.cap) {
+    size_t cap = m->consts.cap ? m->consts.cap * 2 : 64;
+    fst_const_data *moved = FST_NEW_ARRAY(&m->arena, fst_const_data, cap);
+    if (m->consts.len) memcpy(moved, m->consts.data, m->consts.len * sizeof *moved);
+    m->consts.data = moved;
+    m->consts.cap = cap;
+  }
+  m->consts.data[m->consts.len++] = data;
+}
+
 fst_module *fst_module_create(void) {
   fst_module *m = calloc(1, sizeof *m);
   FST_ASSERT(m, "out of memory");
@@ -13,7 +25,7 @@ fst_module *fst_module_create(void) {
   m->types = fst_types_create(&m->arena, &m->strings);
   m->root = UINT32_MAX;
   fst_vec_push(&m->locs, (fst_loc_info){0});
-  fst_vec_push(&m->consts, (fst_const_data){0});
+  const_push(m, (fst_const_data){0});
   fst_vec_push(&m->classes, (fst_class){0});
   return m;
 }
@@ -24,7 +36,6 @@ void fst_module_destroy(fst_module *m) {
   fst_vec_free(&m->functions);
   fst_vec_free(&m->files);
   fst_vec_free(&m->locs);
-  fst_vec_free(&m->consts);
   fst_vec_free(&m->classes);
   fst_vec_free(&m->storages);
   fst_vec_free(&m->tensors);
@@ -81,7 +92,7 @@ fst_const fst_const_intern(fst_module *m, const fst_const_data *data) {
   if (copy.kind == FST_CONST_TUPLE) copy.items = fst_arena_memdup(&m->arena, data->items, data->count * sizeof *data->items);
   FST_ASSERT(m->consts.len < UINT32_MAX, "too many constants");
   fst_map_set(&m->const_index, hash, m->consts.len);
-  fst_vec_push(&m->consts, copy);
+  const_push(m, copy);
   return (fst_const){(uint32_t)m->consts.len - 1};
 }
 

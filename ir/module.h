@@ -94,7 +94,7 @@ typedef struct fst_module {
   FST_VEC(fst_sym) files;       // of source locations: the archive's own code/ paths
   FST_VEC(fst_loc_info) locs;   // [0] is "none"; each once
   fst_map loc_index;
-  FST_VEC(fst_const_data) consts;  // [0] is invalid
+  FST_VEC(fst_const_data) consts;  // [0] is invalid; in the arena, pointers stay good: push through fst_const_intern
   fst_map const_index;
   FST_VEC(fst_class) classes;   // [0] is invalid
   FST_VEC(fst_storage_info) storages;
