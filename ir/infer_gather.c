@@ -42,7 +42,13 @@ int fst_infer_gather(fst_infer *in) {
   int status, dim;
   if (!x || !index) return FST_INFER_UNKNOWN;
   if ((dim = axis_of(in, x, &status)) < 0) return status;
-  if (!is_index(index)) return fst_infer_raise(in, "gather(): Expected dtype int32/int64 for index");
+  bool empty = false;
+  for (int d = 0; d < index->rank; d++) empty = empty || index->dims[d] == 0;
+  if (!is_index(index) && !empty) return fst_infer_raise(in, "gather(): Expected dtype int32/int64 for index");
+  if (empty) {  // whatever its rank
+    fst_infer_set_tensor(in, 0, x->dtype, index->rank, index->dims);
+    return FST_INFER_OK;
+  }
   int x_rank = x->rank ? x->rank : 1, index_rank = index->rank ? index->rank : 1;
   if (x_rank != index_rank) return fst_infer_raise(in, "Index tensor must have the same number of dimensions as input tensor");
   for (int d = 0; d < index->rank && d < x->rank; d++)

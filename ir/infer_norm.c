@@ -93,7 +93,7 @@ int fst_infer_batch_norm(fst_infer *in) {
   bool from_input;
   if (!x) return FST_INFER_UNKNOWN;
   if (!fst_batch_norm_read(in, &from_input)) return fst_infer_give_up(in, "whether the op trains is not a constant");
-  if (x->rank < 2) return fst_infer_raise(in, "Expected 2D or more input to batch_norm, but got %dD", x->rank);
+  if (x->rank < 2) return fst_infer_give_up(in, "an input without channels");
   static const char *const names[] = {"running_mean", "running_var", "weight", "bias"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (!channels_agree(in, names[i], x->dims[1])) return FST_INFER_RAISES;

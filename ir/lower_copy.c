@@ -69,9 +69,17 @@ static fst_kx pad_source(fst_lower *lo, fst_pad_mode mode, fst_kx at, fst_kx siz
       return kx_select(lo, kx_lt(lo, last, positive), kx_sub(lo, kx_mul(lo, kx_int(lo, 2), last), positive), positive);
     }
     case FST_PAD_REPLICATE: return kx_min(lo, kx_max(lo, at, zero), last);
-    case FST_PAD_CIRCULAR: return wrapped(lo, kx_add(lo, at, size), size);
     default: return at;
   }
+}
+
+// Circular padding wraps around what negative padding leaves of the dim.
+static fst_kx pad_circular(fst_lower *lo, const fst_pad *p, int i, fst_dim size, fst_kx at) {
+  fst_dims *d = lo->graph->dims;
+  fst_dim zero = fst_dim_const(d, 0), cut = fst_dim_min(d, p->before[i], zero);
+  fst_dim left = fst_dim_add(d, fst_dim_add(d, size, cut), fst_dim_min(d, p->after[i], zero));
+  fst_kx period = fst_lower_dim(lo, left), start = fst_lower_dim(lo, fst_dim_sub(d, left, fst_dim_max(d, p->before[i], zero)));
+  return kx_sub(lo, wrapped(lo, kx_add(lo, at, start), period), fst_lower_dim(lo, cut));
 }
 
 static fst_kx pad_value(fst_lower *lo, const fst_infer *in, fst_dtype dtype) {
@@ -81,7 +89,7 @@ static fst_kx pad_value(fst_lower *lo, const fst_infer *in, fst_dtype dtype) {
 
 void fst_lower_pad(fst_lower *lo) {
   fst_infer in = fst_infer_reader(lo);
-  const fst_type_data *out = fst_lower_result_type(lo, 0);
+  const fst_type_data *out = fst_lower_result_type(lo, 0), *x = fst_lower_type(lo, 0);
   fst_pad p;
   if (!fst_pad_read(&in, &p)) return;
   fst_kx index[FST_MAX_RANK], inside = fst_kx_bool(lo->kernel, true);
@@ -90,7 +98,7 @@ void fst_lower_pad(fst_lower *lo) {
     int d = p.first + i;
     fst_kx size = fst_lower_size(lo, 0, (uint32_t)d), at = kx_sub(lo, lo->index[d], fst_lower_dim(lo, p.before[i]));
     if (p.before[i] == 0 && p.after[i] == 0) continue;
-    index[d] = pad_source(lo, p.mode, at, size);
+    index[d] = p.mode == FST_PAD_CIRCULAR ? pad_circular(lo, &p, i, x->dims[d], lo->index[d]) : pad_source(lo, p.mode, at, size);
     if (p.mode == FST_PAD_CONSTANT) inside = kx_and(lo, inside, kx_in_bounds(lo, at, size));
   }
   fst_kx value = fst_lower_load(lo, 0, index);

@@ -47,6 +47,10 @@ void fst_lower_gather(fst_lower *lo) {
   int rank = rank_of(lo, 0), dim = axis_of(lo, rank), index_rank = rank_of(lo, 2);
   fst_kx index[FST_MAX_RANK], size = rank ? fst_lower_size(lo, 0, (uint32_t)dim) : kx_int(lo, 1);
   if (dim < 0) return;
+  if (index_rank && rank && index_rank != rank) {  // legal for an empty index only
+    lo->value = kx_zero(lo, fst_lower_result_type(lo, 0)->dtype);
+    return;
+  }
   fst_lower_check_index(lo, 2, -1, size, false, "builtins.RuntimeError", axis_text(lo, dim));
   fst_kx at = load_index(lo, 2, lo->index);
   for (int d = 0; d < rank; d++) index[d] = d == dim ? at : index_rank ? lo->index[d] : kx_int(lo, 0);

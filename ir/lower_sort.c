@@ -1,20 +1,32 @@
-// Sorting as a statement: along one dim, stable, NaN last (first when descending), as PyTorch orders them. Bools
-// without `stable` are left to the fallback: PyTorch's order of equal ones is its own there.
+// Sorting as a statement: along one dim, stable, NaN last (first when descending), as PyTorch orders them.
+//
+// PyTorch's sort is not stable unless asked to be, beyond 16 elements, and which of equal elements comes first is its
+// own affair. Among floats there are few; of other dtypes such a sort is left to the fallback when anyone looks at
+// the positions.
 #include <string.h>
 
 #include "ir/args.h"
 #include "ir/lower_build.h"
 #include "ir/rows_structured.h"
 
+enum { SORT_ALWAYS_STABLE = 16 };
+
+static bool order_is_ours(fst_lower *lo, const fst_type_data *x, bool stable, int dim) {
+  int64_t size = 1;
+  bool is_short = x->rank == 0 || (fst_dim_is_const(lo->graph->dims, x->dims[dim], &size) && size <= SORT_ALWAYS_STABLE);
+  bool unseen = !fst_value_get(lo->graph, fst_node_get(lo->graph, lo->node)->results[1])->uses.len;
+  return stable || is_short || unseen || fst_dtype_is_float(x->dtype);
+}
+
 void fst_lower_sort(fst_lower *lo) {
   fst_infer in = fst_infer_reader(lo);
   const fst_type_data *x = fst_lower_type(lo, 0);
   int64_t axis;
   bool descending, stable;
-  if (!fst_args_bool(&in, "stable", false, &stable) || (x->dtype == FST_BOOL && !stable)) return;
   if (!fst_args_int(&in, "dim", -1, &axis) || !fst_args_bool(&in, "descending", false, &descending)) return;
-  uint32_t buffers[2] = {fst_lower_result_buffer(lo, 0), fst_lower_result_buffer(lo, 1)};
   uint32_t count = x->rank ? (uint32_t)x->rank : 1, dim = (uint32_t)(axis < 0 ? axis + count : axis);
+  if (!fst_args_bool(&in, "stable", false, &stable) || !order_is_ours(lo, x, stable, (int)dim)) return;
+  uint32_t buffers[2] = {fst_lower_result_buffer(lo, 0), fst_lower_result_buffer(lo, 1)};
   fst_kx index[FST_MAX_RANK], extents[FST_MAX_RANK];
   for (uint32_t d = 0; d < count; d++) {
     index[d] = kx_var(lo);
