@@ -100,7 +100,7 @@ static bool signature_fits(const invocation *v, fst_match *m, const fst_bound *b
 // Tries the signatures of one artifact. `why` collects one line each (NULL: not wanted).
 static bool bound_choose(invocation *v, fst_bound *b, bool accept_strided, fst_buf *why) {
   const fst_plan *plan = &b->artifact->plan;
-  uint32_t number = b->artifact == fst_program_bounds(v->model->program)->items[0]->artifact ? v->method : fst_plan_method_find(plan, v->method_name);
+  uint32_t number = b->method_map[v->method];
   if (number == UINT32_MAX || plan->methods[number].arg_count != v->arg_count) return false;
   const fst_plan_method *method = &plan->methods[number];
   for (uint32_t i = 0; i < method->signature_count; i++) {
@@ -147,7 +147,7 @@ static bool method_may_use_state(const invocation *v, const fst_bounds *bounds) 
   bool compiled = false;
   for (size_t i = 0; i < bounds->count; i++) {
     const fst_plan *plan = &bounds->items[i]->artifact->plan;
-    uint32_t number = fst_plan_method_find(plan, v->method_name);
+    uint32_t number = bounds->items[i]->method_map[v->method];
     if (number == UINT32_MAX) continue;
     if (plan->methods[number].flags & FST_PLAN_METHOD_STATE) return true;
     compiled |= plan->methods[number].signature_count > 0;
@@ -327,7 +327,11 @@ static fst_failure *invocation_run(invocation *v, const fst_arguments *a, fst_va
 }
 
 fst_failure *fst_model_invoke(fst_model *model, const fst_arguments *a, fst_var **out) {
-  invocation v = {.model = model, .method_name = a->method ? a->method : "forward"};
+  invocation v;  // not cleared as a whole: few_args is large and filled as far as it is used
+  v.model = model;
+  v.method_name = a->method ? a->method : "forward";
+  v.ctx = NULL;
+  v.is_locked = v.is_strided = false;
   v.plan = fst_program_plan(model->program);
   v.method = fst_plan_method_find(v.plan, v.method_name);
   if (v.method == UINT32_MAX) return fst_failure_make(FST_FAILED_NOT_FOUND, "the model has no method '%s'", v.method_name);

@@ -31,6 +31,7 @@ typedef struct fst_bound {  // an artifact in a program
   fst_artifact *artifact;
   uint32_t *slot_map;         // artifact slot -> program slot
   bool is_identity;           // slot_map[i] == i for all
+  uint32_t *method_map;       // method of the describing artifact -> method here, or UINT32_MAX
   uint64_t *fallback_calls;   // per row of the plan's fallback table; atomic
   uint64_t *signature_calls;  // per signature; atomic
 } fst_bound;

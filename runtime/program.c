@@ -53,6 +53,7 @@ static void bound_destroy(fst_bound *b) {
   if (!b) return;
   fst_artifact_release(b->artifact);
   free(b->slot_map);
+  free(b->method_map);
   free(b->fallback_calls);
   free(b->signature_calls);
   free(b);
@@ -111,7 +112,10 @@ static bool bound_fill(fst_program *p, fst_bound *b) {
   b->slot_map = calloc((size_t)plan->slots_count + 1, sizeof *b->slot_map);
   b->fallback_calls = calloc((size_t)plan->fallbacks_count + 1, sizeof *b->fallback_calls);
   b->signature_calls = calloc((size_t)plan->signatures_count + 1, sizeof *b->signature_calls);
-  if (!b->slot_map || !b->fallback_calls || !b->signature_calls) return false;
+  const fst_plan *first = p->bounds->count ? fst_program_plan(p) : plan;
+  b->method_map = calloc((size_t)first->methods_count + 1, sizeof *b->method_map);
+  if (!b->slot_map || !b->fallback_calls || !b->signature_calls || !b->method_map) return false;
+  for (uint32_t i = 0; i < first->methods_count; i++) b->method_map[i] = fst_plan_method_find(plan, fst_plan_text(first, first->methods[i].name));
   b->is_identity = true;
   for (uint32_t i = 0; i < plan->slots_count; i++) {
     if (!slot_resolve(p, b, i)) return false;
