@@ -1,11 +1,18 @@
+#define _GNU_SOURCE
 // Artifacts through the public interface: opening, calling, state, clones, threads, errors, damage. The
 // artifact's entries jump to functions of this file, which use the call table as generated code does.
 #include "tests/unit/runtime_fixture.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/dtype.h"
 #include "include/firesteel/firesteel.h"
+#include "runtime/zip.h"
 
 // ---- the model's "generated code" ----
 
@@ -450,6 +457,98 @@ static void what_is_no_artifact_is_refused_by_name(void **state) {
   expect_failure(fst_open_memory(weight_text, 16, &(fst_open_options){.size = 0}, &model), FST_FAILED_INVALID, "size is not set");
 }
 
+static void expect_runs(fst_model *model) {
+  float data[2] = {1, 2};
+  fst_var *x = tensor_of(data, 2, 1), *y = NULL;
+  fst_failure *failure = fst_infer(model, NULL, (const fst_var *[]){x}, 1, &y);
+  if (failure) fail_msg("%s", fst_failure_message(failure));
+  assert_memory_equal(fst_var_data(y), ((float[]){3, 5}), 8);
+  fst_var_free(x);
+  fst_var_free(y);
+}
+
+static void weights_may_be_copied(void **state) {
+  (void)state;
+  fst_text bytes = artifact_make();
+  fst_model *model = NULL;
+  fst_open_options options = {.size = sizeof options, .copy_weights = 1, .verify_weights = 1, .target = "x86-64-v3"};
+  assert_null(fst_open_memory(bytes.data, bytes.len, &options, &model));
+  expect_runs(model);
+  fst_close(model);
+  fst_text_deinit(&bytes);
+}
+
+// Members that lie at no page's start are copied instead of mapped.
+static void misaligned_members_still_run(void **state) {
+  (void)state;
+  fst_text bytes = artifact_make();
+  char *moved = calloc(1, bytes.len + 8);
+  memcpy(moved + 8, bytes.data, bytes.len);
+  // Eight bytes in front: every offset in the directory and its end grows by as much.
+  char *end = moved + 8 + bytes.len - 22;
+  uint32_t directory, offset;
+  memcpy(&directory, end + 16, 4);
+  directory += 8;
+  memcpy(end + 16, &directory, 4);
+  for (char *entry = moved + directory; entry < end;) {
+    uint16_t name_len;
+    memcpy(&name_len, entry + 28, 2);
+    memcpy(&offset, entry + 42, 4);
+    offset += 8;
+    memcpy(entry + 42, &offset, 4);
+    entry += 46 + name_len;
+  }
+  fst_model *model = NULL;
+  fst_failure *failure = fst_open_memory(moved, bytes.len + 8, NULL, &model);
+  if (failure) fail_msg("%s", fst_failure_message(failure));
+  expect_runs(model);
+  fst_close(model);
+  free(moved);
+  fst_text_deinit(&bytes);
+}
+
+static void unpacked_folders_open_too(void **state) {
+  (void)state;
+  static const char *const members[] = {"0/compiled/plan.bin", "0/compiled/x86-64-v3/code.bin", "0/compiled/weights.bin"};
+  char folder[] = "/tmp/firesteel-test-XXXXXX", path[256];
+  assert_non_null(mkdtemp(folder));
+  const char *const inside[] = {"0", "0/compiled", "0/compiled/x86-64-v3"};
+  for (int i = 0; i < 3; i++) {
+    snprintf(path, sizeof path, "%s/%s", folder, inside[i]);
+    assert_int_equal(mkdir(path, 0700), 0);
+  }
+  fst_text bytes = artifact_make();
+  int fd = memfd_create("test", 0);
+  assert_int_equal(write(fd, bytes.data, bytes.len), (ssize_t)bytes.len);
+  fst_zip zip;
+  assert_null(fst_zip_open(fd, "test", &zip));
+  for (int i = 0; i < 3; i++) {
+    fst_zip_member member;
+    assert_null(fst_zip_find(&zip, members[i], &member));
+    snprintf(path, sizeof path, "%s/%s", folder, members[i]);
+    FILE *file = fopen(path, "wb");
+    assert_int_equal(fwrite(bytes.data + member.offset, 1, member.bytes, file), member.bytes);
+    fclose(file);
+  }
+  fst_model *model = NULL;
+  fst_failure *failure = fst_open(folder, NULL, &model);
+  if (failure) fail_msg("%s", fst_failure_message(failure));
+  expect_runs(model);
+  fst_close(model);
+  for (int i = 0; i < 3; i++) {
+    snprintf(path, sizeof path, "%s/%s", folder, members[i]);
+    unlink(path);
+  }
+  for (int i = 3; i-- > 0;) {
+    snprintf(path, sizeof path, "%s/%s", folder, inside[i]);
+    rmdir(path);
+  }
+  rmdir(folder);
+  fst_zip_deinit(&zip);
+  close(fd);
+  fst_text_deinit(&bytes);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(calls_bind_by_position_name_and_default),
@@ -467,6 +566,9 @@ int main(void) {
     cmocka_unit_test(flipped_bits_are_refused_or_harmless),
     cmocka_unit_test(damaged_weights_are_found_on_request),
     cmocka_unit_test(what_is_no_artifact_is_refused_by_name),
+    cmocka_unit_test(weights_may_be_copied),
+    cmocka_unit_test(misaligned_members_still_run),
+    cmocka_unit_test(unpacked_folders_open_too),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
