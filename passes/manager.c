@@ -75,6 +75,13 @@ static fst_status run_one(fst_graph *graph, const fst_pass *pass, const fst_pipe
   return NULL;
 }
 
+// Was that the last pass wanted? `stop_after` names it, or the stage it reaches.
+static bool stops_after(const fst_graph *graph, const char *name, const fst_pipeline_options *o) {
+  fst_stage stage;
+  if (!o || !o->stop_after) return false;
+  return !strcmp(o->stop_after, name) || (fst_stage_from_name(o->stop_after, &stage) && graph->stage >= stage);
+}
+
 fst_status fst_passes_run(fst_graph *graph, const char *names, const fst_pipeline_options *options) {
   fst_arena arena;
   fst_status status = NULL;
@@ -85,7 +92,7 @@ fst_status fst_passes_run(fst_graph *graph, const char *names, const fst_pipelin
     snprintf(name, sizeof name, "%.*s", (int)len, at);
     const fst_pass *pass = fst_pass_find(name);
     status = pass ? run_one(graph, pass, options, &arena) : FST_FAIL(FST_ERR_NOT_FOUND, "no pass is called '%s'", name);
-    if (!status && options && options->stop_after && !strcmp(options->stop_after, name)) break;
+    if (!status && stops_after(graph, name, options)) break;
     at += len + (at[len] == ',');
   }
   fst_arena_deinit(&arena);
