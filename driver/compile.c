@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/abi.h"
+#include "driver/plan_classes.h"
 #include "driver/signature.h"
 #include "ir/memory_plan.h"
 #include "passes/alias.h"
@@ -489,6 +490,7 @@ fst_status fst_compile(const fst_compile_request *request, fst_compiled *out) {
   memset(out, 0, sizeof *out);
   fst_arena_init(&c.arena);
   out->tables = fst_plan_tables_create();
+  fst_plan_classes_add(out->tables, c.module);
   out->weights = fst_blob_create();
   fst_status status = prepare(&c);
   if (!status) status = first_forms(&c);
@@ -566,6 +568,7 @@ fst_status fst_compile_text(const fst_compile_request *request, bool assembly, f
   planned_list planned = {0};
   fst_compiled parts = {.tables = fst_plan_tables_create(), .weights = fst_blob_create()};
   fst_llvm_unit *unit = NULL;
+  fst_plan_classes_add(parts.tables, c.module);
   fst_arena_init(&c.arena);
   fst_status status = prepare(&c);
   if (!status) status = first_forms(&c);
