@@ -353,6 +353,15 @@ static bool node_infer(composer *c, fst_node_id node) {
   return status == FST_INFER_OK;
 }
 
+// Numbers have the type that the schema declares; tensors wait for inference.
+static void results_declare(composer *c, fst_node_id node, const fst_schema *schema) {
+  static const struct { const char *name; fst_type_kind kind; } names[] = {{"int", FST_TY_INT}, {"float", FST_TY_FLOAT}, {"bool", FST_TY_BOOL}};
+  for (uint32_t r = 0; r < schema->ret_count; r++)
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+      if (!strcmp(schema->rets[r].type, names[i].name))
+        fst_value_set_type(c->graph, fst_node_result(fst_node_get(c->graph, node), r), fst_type_simple(c->graph->module->types, names[i].kind));
+}
+
 static fst_node_id call_build(composer *c, fst_op op, term *args, uint32_t count) {
   const fst_schema *schema = fst_op_schema(op);
   fst_value_id operands[COMPOSE_ITEMS];
@@ -363,6 +372,7 @@ static fst_node_id call_build(composer *c, fst_op op, term *args, uint32_t count
   }
   if (!is_live(c)) return FST_NO_NODE;
   fst_node_id node = node_insert(c, op, operands, schema->arg_count, schema->ret_count);
+  results_declare(c, node, schema);
   return node_infer(c, node) ? node : FST_NO_NODE;
 }
 
@@ -628,6 +638,20 @@ static void run_raise(composer *c) {
   compose_stop(c, FST_INFER_RAISES, parse_string(c).text);
 }
 
+// Two sizes that must be equal: now if they are known, else when the call is made.
+static void run_require(composer *c) {
+  term left = parse_expr(c), a = term_known(c, &left);
+  expect(c, ",");
+  term right = parse_expr(c), b = term_known(c, &right);
+  expect(c, ",");
+  skip_space(c);
+  const char *text = parse_string(c).text;
+  if (!is_live(c)) return;
+  if (a.kind != TERM_INT || b.kind != TERM_INT) compose_stop(c, FST_INFER_UNKNOWN, "sizes that must be equal are not known");
+  else if (fst_dim_equal(c->in->dims, a.i, b.i) == 0) compose_stop(c, FST_INFER_RAISES, text);
+  else fst_infer_require_equal(c->in, a.i, b.i, text);
+}
+
 static void run_statements(composer *c) {
   while (is_live(c)) {
     skip_space(c);
@@ -636,6 +660,7 @@ static void run_statements(composer *c) {
     else if (take(c, "for")) run_for(c);
     else if (take(c, "return")) run_return(c);
     else if (take(c, "raise")) run_raise(c);
+    else if (take(c, "require")) run_require(c);
     else if (take(c, "fail")) compose_stop(c, FST_INFER_UNKNOWN, "this form of the op is not composed");
     else run_assignment(c);
   }

@@ -5,7 +5,7 @@
 // computed with and asked about at that time; everything else becomes nodes.
 //
 //   statement  %a = EXPR  |  %a, %b = CALL  |  return EXPR, ...  |  raise "text"  |  fail
-//              if COND { ... } else { ... }  |  for %i in range(A, B) { ... }
+//              require SIZE, SIZE, "text"  |  if COND { ... } else { ... }  |  for %i in range(A, B) { ... }
 //   EXPR       CALL, [EXPR, ...], literals, dtype names (f32, b8), and arithmetic (+ - * / //) over
 //              rank(%x) len(%list) size(%x, D) dtype(%x) sqrt(E) int(E) and arguments with known values
 //   CALL       aten::op.overload(EXPR, ...), trailing arguments that are left out have their schema default

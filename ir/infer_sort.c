@@ -27,6 +27,7 @@ int fst_infer_pick(fst_infer *in) {  // topk, kthvalue, median: k elements, or o
   if (fst_args_find(in, "keepdim") < 0) keeps = true, count = k;
   if (x->rank && fst_dim_less(in->dims, x->dims[dim], k) == 1)
     return fst_infer_raise(in, count == k && fst_args_find(in, "keepdim") < 0 ? "selected index k out of range" : "kthvalue(): selected number k out of range for dimension %d", dim);
+  if (x->rank) fst_infer_require_equal(in, fst_dim_min(in->dims, k, x->dims[dim]), k, "selected index k out of range");
   for (int d = 0; d < x->rank; d++)
     if (d != dim || keeps) dims[rank++] = d == dim ? count : x->dims[d];
   fst_infer_set_tensor(in, 0, x->dtype, rank, dims);

@@ -132,9 +132,12 @@ void fst_lower_group_norm(fst_lower *lo) {
 
 // Kept statistics: x * scale + shift with scale and shift of the channel alone.
 static void batch_norm_kept(fst_lower *lo, const fst_infer *in, double eps) {
-  if (lo->result) return;
   const fst_kx *at = lo->index + 1;
   fst_dtype dtype = fst_dtype_wide(fst_lower_type(lo, 0)->dtype);
+  if (lo->result) {  // without elements
+    lower_finish(lo, kx_zero(lo, dtype));
+    return;
+  }
   fst_kx scale = reciprocal_root(lo, load_named(lo, in, "running_var", at, dtype), eps);
   if (has_named(lo, in, "weight")) scale = kx_mul(lo, scale, load_named(lo, in, "weight", at, dtype));
   fst_kx shift = fst_kx_prim1(lo->kernel, FST_PRIM_NEG, kx_mul(lo, load_named(lo, in, "running_mean", at, dtype), scale));
