@@ -44,10 +44,16 @@ static const fst_class *root_class(const fst_module *module) {
 
 static bool is_callable(const char *name) { return strncmp(name, "__", 2) != 0; }
 
-void fst_module_methods(const fst_module *module, fst_text *out) {
+// Methods of the archive's object; in IR text without objects the functions. NULL past the last.
+static const char *method_name_at(const fst_module *module, size_t i) {
   const fst_class *cls = root_class(module);
-  for (uint32_t i = 0; cls && i < cls->method_count; i++) {
-    const char *name = fst_sym_text(&module->strings, cls->method_names[i]);
+  if (cls) return i < cls->method_count ? fst_sym_text(&module->strings, cls->method_names[i]) : NULL;
+  return i < module->functions.len ? fst_sym_text(&module->strings, module->functions.data[i]->name) : NULL;
+}
+
+void fst_module_methods(const fst_module *module, fst_text *out) {
+  const char *name;
+  for (size_t i = 0; (name = method_name_at(module, i)); i++) {
     if (!is_callable(name)) continue;
     if (out->len) fst_text_putc(out, ',');
     fst_text_puts(out, name);
@@ -85,11 +91,9 @@ static fst_status prepare(compilation *c) {
   const fst_compile_request *rq = c->rq;
   for (uint32_t i = 0; i < rq->signature_count; i++) FST_TRY(add_method(c, rq->signatures[i].method));
   for (uint32_t i = 0; i < rq->method_count; i++) FST_TRY(add_method(c, rq->methods[i]));
-  const fst_class *cls = root_class(c->module);
-  for (uint32_t i = 0; cls && !rq->method_count && i < cls->method_count; i++) {
-    const char *name = fst_sym_text(&c->module->strings, cls->method_names[i]);
+  const char *name;
+  for (size_t i = 0; !rq->method_count && (name = method_name_at(c->module, i)); i++)
     if (is_callable(name)) FST_TRY(add_method(c, name));
-  }
   fst_graph *graphs[MAX_METHODS];
   for (size_t i = 0; i < c->methods.len; i++) {
     method_info *m = &c->methods.data[i];
