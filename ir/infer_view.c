@@ -254,6 +254,15 @@ static bool reshape_strides(fst_infer *in, const fst_shape *self, fst_shape *to)
   return at < 0;
 }
 
+static bool shape_is_const(const fst_infer *in, const fst_shape *shape) {
+  int64_t value;
+  for (int i = 0; i < shape->rank; i++) {
+    if (!fst_dim_is_const(in->dims, shape->dims[i], &value)) return false;
+    if (shape->has_strides && !fst_dim_is_const(in->dims, shape->strides[i], &value)) return false;
+  }
+  return true;
+}
+
 static int reshape_to(fst_infer *in, fst_dim *sizes, int rank, bool must_view) {
   fst_shape shape, out = {.rank = rank};
   const fst_type_data *self = view_self(in, &shape);
@@ -262,6 +271,8 @@ static int reshape_to(fst_infer *in, fst_dim *sizes, int rank, bool must_view) {
   if (result) return result;
   memcpy(out.dims, sizes, sizeof(fst_dim) * (size_t)rank);
   if (reshape_strides(in, &shape, &out)) return view_set(in, self->dtype, &out, dim_int(in, 0));
+  if (must_view && node_info(in)->cls == FST_CLASS_VIEW && !(shape_is_const(in, &shape) && shape_is_const(in, &out)))
+    return fst_infer_give_up(in, "whether the view exists depends on sizes known only at run time");
   if (must_view && node_info(in)->cls == FST_CLASS_VIEW)
     return fst_infer_raise(in, "view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous subspaces). Use .reshape(...) instead.");
   fst_layout_format(in->dims, FST_FORMAT_CONTIGUOUS, &out);

@@ -445,30 +445,48 @@ def op_cases(op, dtype):
             yield "%s_ %s #%d" % (op.formatted_name, DTYPES[dtype], number), inplace, inputs
 
 
+def in_children(work):
+    """work(done) in a child, and after a crash in another one, told what is done: {label: outcome}."""
+    outcomes, died = {}, True
+    while died:
+        found, died = in_child(lambda: work(outcomes))
+        if died and not found:
+            raise RuntimeError("a child died before its first case")
+        outcomes.update(found)
+    return outcomes
+
+
 def sweep(lib, names=None, symbolic=False, dtypes=SAMPLE_DTYPES):
-    """Outcomes of all OpInfo samples: {label: outcome}. A child runs them; after a crash another one goes on."""
-    outcomes = {}
+    """Outcomes of all OpInfo samples."""
     ops = [op for op in op_infos() if not names or op.name in names or op.formatted_name in names]
 
-    def work():
+    def work(done):
         for op in ops:
             for dtype in dtypes:
                 try:
                     for label, function, inputs in op_cases(op, dtype):
-                        if label in outcomes:
+                        if label in done:
                             continue
                         yield label, None
                         yield label, check(lib, function, inputs, name=op.name, symbolic=symbolic)
                 except Exception as error:
                     yield "%s %s" % (op.formatted_name, DTYPES[dtype]), Outcome("skipped", "samples: %s" % error)
 
-    died = True
-    while died:
-        found, died = in_child(work)
-        if died and not found:
-            raise RuntimeError("a child died before its first case")
-        outcomes.update(found)
-    return outcomes
+    return in_children(work)
+
+
+def run_cases(lib, cases, symbolic=False):
+    """Outcomes of {label: (function, inputs as a function)}."""
+
+    def work(done):
+        for label, (function, inputs) in cases.items():
+            if label in done:
+                continue
+            torch.manual_seed(0)
+            yield label, None
+            yield label, check(lib, function, inputs(), symbolic=symbolic)
+
+    return in_children(work)
 
 
 def main(names):
