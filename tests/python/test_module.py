@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 import zipfile
+from enum import Enum
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -74,6 +75,44 @@ class Rich(torch.nn.Module):
         return n
 
 
+class Color(Enum):
+    RED = 1
+    BLUE = 2
+
+
+@torch.jit.script
+class Box:
+    def __init__(self, content: torch.Tensor, n: int):
+        self.content = content
+        self.n = n
+
+
+@torch.jit.script
+class Crate:
+    def __init__(self, label: str):
+        self.label = label
+
+
+class Classes(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> Box:
+        return Box(x + 1, 2)
+
+    @torch.jit.export
+    def crate(self, label: str) -> Crate:
+        return Crate(label + "!")
+
+    @torch.jit.export
+    def color(self, n: int) -> Color:
+        if n > 1:
+            return Color.BLUE
+        return Color.RED
+
+
+class Foreign(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.inv(x) + torch.cholesky_inverse(x)
+
+
 class Counter(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -93,7 +132,7 @@ class Counter(torch.nn.Module):
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory):
     folder = tmp_path_factory.mktemp("module")
-    for cls in (Scale, Echo, Rich, Counter):
+    for cls in (Scale, Echo, Rich, Classes, Foreign, Counter):
         torch.jit.script(cls()).save(str(folder / f"{cls.__name__}.pt"))
     return folder
 
@@ -211,6 +250,29 @@ def test_named_tuples_come_back(rich):
     point, points = rich(np.zeros(2, np.float32))
     assert point._fields == ("x", "n") and point.n == 3 and list(point.x) == [1, 1]
     assert points[0].n == 3
+
+
+def test_objects_and_enum_members_come_back(archives):
+    model = firesteel.load(archives / "Classes.pt")
+    crate = model.method("crate")("pears")  # compiled first: numbers of classes do not depend on that
+    box = model(np.zeros(2, np.float32))
+    assert repr(crate) == "Crate(label='pears!')" and crate.label == "pears!"
+    assert list(box.content) == [1, 1] and box.n == 2 and repr(box).startswith("Box(")
+    assert repr(model.method("color")(2)) == "Color.BLUE" and model.method("color")(0).name == "RED"
+
+
+def test_ops_without_native_code_run_through_libtorch(archives):
+    model = firesteel.load(archives / "Foreign.pt")
+    x = np.array([[2, 0], [0, 4]], np.float32)
+    np.testing.assert_allclose(model(x), np.linalg.inv(x) + torch.cholesky_inverse(torch.from_numpy(x)).numpy())
+    model(x)
+    fell_back = model.report()["fallback_ops"]
+    assert fell_back["aten::linalg_inv"] == 2 and fell_back["aten::cholesky_inverse"] == 2
+    with pytest.raises(firesteel.Error, match="aten::linalg_inv") as raised:
+        firesteel.compile(archives / "Foreign.pt", inputs={"x": "f32[2, 2]"}, out=archives / "no.fst")
+    assert "aten::cholesky_inverse" in str(raised.value)
+    with pytest.raises(firesteel.Error, match="singular"):
+        model(np.zeros((2, 2), np.float32))
 
 
 def test_exceptions_carry_class_text_and_line(rich):
