@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import sysconfig
 
 FOLDERS = ["base", "ir", "passes", "codegen", "driver", "frontend", "runtime", "cli", "python", "include"]
 FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-x", "c", "-"]
@@ -30,6 +31,7 @@ def compile_alone(job):
 
 
 def main(root, folders):
+    folders = [*folders, sysconfig.get_paths()["include"]]  # Python.h
     headers = [p.relative_to(root).as_posix() for f in FOLDERS for p in sorted((root / f).rglob("*.h"))]
     jobs = [(c, root, h, folders) for c in compilers() for h in headers if is_c(h)]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
