@@ -16,7 +16,7 @@ typedef struct {
   const fst_kargs *args;
   uint64_t *var_value, *var_time;     // by variable
   uint64_t *value, *computed;         // by expression: value, and when it was computed (0: never)
-  uint64_t *free;                     // by expression: set of the variables it depends on, `words` each
+  const uint64_t *free;               // by expression: set of the variables it depends on, `words` each
   uint32_t words;
   uint64_t clock;
   uint64_t store_time;                // what was computed before this is stale
@@ -141,19 +141,6 @@ static uint64_t eval_reduce(machine *m, const fst_kx_data *d) {
 }
 
 // ---- expressions -----------------------------------------------------------------------------------
-
-static void find_free(machine *m) {
-  for (uint32_t x = 1; x < m->k->exprs.len; x++) {   // operands have smaller ids
-    const fst_kx_data *d = &m->k->exprs.data[x];
-    uint64_t *set = m->free + (size_t)x * m->words;
-    if (d->kind == FST_KX_VAR) set[d->index / 64] |= UINT64_C(1) << d->index % 64;
-    for (uint32_t i = 0; i < d->arg_count; i++)
-      for (uint32_t w = 0; w < m->words; w++) set[w] |= m->free[(size_t)d->args[i].id * m->words + w];
-    for (uint32_t i = 0; i < d->var_count; i++) set[d->vars[i] / 64] &= ~(UINT64_C(1) << d->vars[i] % 64);
-    for (uint32_t i = 0; i < d->var_count; i++)
-      for (uint32_t w = 0; w < m->words; w++) set[w] |= m->free[(size_t)d->extents[i].id * m->words + w];
-  }
-}
 
 static bool is_fresh(const machine *m, fst_kx x) {
   uint64_t when = m->computed[x.id];
@@ -291,31 +278,32 @@ static void run_compact(machine *m, const fst_kstmt *s) {
   memcpy(m->args->buffers[s->count_buffer], &found, sizeof found);
 }
 
+static fst_status run_stmt(machine *m, const fst_kstmt *s) {
+  fst_status status = NULL;
+  switch (s->kind) {
+    case FST_KSTMT_MAP: case FST_KSTMT_SCATTER: run_points(m, s); break;
+    case FST_KSTMT_SCAN: run_scan(m, s); break;
+    case FST_KSTMT_SORT: status = run_sort(m, s); break;
+    case FST_KSTMT_COMPACT: run_compact(m, s); break;
+  }
+  m->store_time = ++m->clock;
+  return status;
+}
+
 fst_status fst_kernel_run(const fst_kernel *k, const fst_kargs *args) {
-  machine m = {.k = k, .args = args, .words = (uint32_t)k->vars.len / 64 + 1, .store_time = 1, .clock = 1};
+  machine m = {.k = k, .args = args, .store_time = 1, .clock = 1};
+  fst_status status = NULL;
+  fst_arena arena;
   for (size_t i = 0; i < k->stmts.len; i++)
     if (k->stmts.data[i].store_count > MOST_STORES || k->stmts.data[i].carry_count > MOST_CARRIES)
       return FST_FAIL(FST_ERR_UNSUPPORTED, "kernel %s: a statement with more than %d stores or %d carries", k->name, MOST_STORES, MOST_CARRIES);
-  size_t vars = k->vars.len + 1, exprs = k->exprs.len + 1;
-  uint64_t *memory = calloc(vars * 2 + exprs * (2 + m.words), sizeof *memory);
-  if (!memory) return FST_FAIL(FST_ERR_RESOURCE, "out of memory");
-  m.var_value = memory;
-  m.var_time = m.var_value + vars;
-  m.value = m.var_time + vars;
-  m.computed = m.value + exprs;
-  m.free = m.computed + exprs;
-  find_free(&m);
-  fst_status status = NULL;
-  for (size_t i = 0; i < k->stmts.len && !status; i++) {
-    const fst_kstmt *s = &k->stmts.data[i];
-    switch (s->kind) {
-      case FST_KSTMT_MAP: case FST_KSTMT_SCATTER: run_points(&m, s); break;
-      case FST_KSTMT_SCAN: run_scan(&m, s); break;
-      case FST_KSTMT_SORT: status = run_sort(&m, s); break;
-      case FST_KSTMT_COMPACT: run_compact(&m, s); break;
-    }
-    m.store_time = ++m.clock;
-  }
-  free(memory);
+  fst_arena_init(&arena);
+  m.var_value = FST_NEW_ARRAY(&arena, uint64_t, k->vars.len + 1);
+  m.var_time = FST_NEW_ARRAY(&arena, uint64_t, k->vars.len + 1);
+  m.value = FST_NEW_ARRAY(&arena, uint64_t, k->exprs.len);
+  m.computed = FST_NEW_ARRAY(&arena, uint64_t, k->exprs.len);
+  m.free = fst_kernel_free_vars(k, &arena, &m.words);
+  for (size_t i = 0; i < k->stmts.len && !status; i++) status = run_stmt(&m, &k->stmts.data[i]);
+  fst_arena_deinit(&arena);
   return status;
 }

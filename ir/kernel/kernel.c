@@ -57,20 +57,25 @@ static bool data_equal(const fst_kx_data *a, const fst_kx_data *b) {
   return true;
 }
 
-static fst_kx intern(fst_kernel *k, fst_kx_data d) {
+// The expression that is there already, or none and the key for it.
+static fst_kx find(const fst_kernel *k, const fst_kx_data *d, uint64_t *out_key) {
   uint64_t at;
-  for (uint64_t h = data_hash(&d);; h++) {
-    if (!fst_map_get(&k->expr_index, h, &at)) {
-      d.args = d.arg_count ? fst_arena_memdup(&k->arena, d.args, d.arg_count * sizeof *d.args) : NULL;
-      d.vars = d.var_count ? fst_arena_memdup(&k->arena, d.vars, d.var_count * sizeof *d.vars) : NULL;
-      d.extents = d.var_count ? fst_arena_memdup(&k->arena, d.extents, d.var_count * sizeof *d.extents) : NULL;
-      fst_kx x = {(uint32_t)k->exprs.len};
-      fst_vec_push(&k->exprs, d);
-      fst_map_set(&k->expr_index, h, x.id);
-      return x;
-    }
-    if (data_equal(&k->exprs.data[at], &d)) return (fst_kx){(uint32_t)at};
-  }
+  for (*out_key = data_hash(d); fst_map_get(&k->expr_index, *out_key, &at); ++*out_key)
+    if (data_equal(&k->exprs.data[at], d)) return (fst_kx){(uint32_t)at};
+  return FST_NO_KX;
+}
+
+static fst_kx intern(fst_kernel *k, fst_kx_data d) {
+  uint64_t key;
+  fst_kx x = find(k, &d, &key);
+  if (x.id) return x;
+  d.args = d.arg_count ? fst_arena_memdup(&k->arena, d.args, d.arg_count * sizeof *d.args) : NULL;
+  d.vars = d.var_count ? fst_arena_memdup(&k->arena, d.vars, d.var_count * sizeof *d.vars) : NULL;
+  d.extents = d.var_count ? fst_arena_memdup(&k->arena, d.extents, d.var_count * sizeof *d.extents) : NULL;
+  x.id = (uint32_t)k->exprs.len;
+  fst_vec_push(&k->exprs, d);
+  fst_map_set(&k->expr_index, key, x.id);
+  return x;
 }
 
 // ---- leaves ----------------------------------------------------------------------------------------
@@ -116,16 +121,7 @@ bool fst_kx_is_int(const fst_kernel *k, fst_kx x, int64_t *out) {
 
 // ---- primitives ------------------------------------------------------------------------------------
 
-static uint32_t prim_arity(fst_prim prim) {
-  static const uint8_t arity[] = {
-#define PRIM(id, name, n, doc) n,
-#include "ir/kernel/scalar.def"
-#undef PRIM
-  };
-  return arity[prim];
-}
-
-static bool is_compare(fst_prim prim) { return prim == FST_PRIM_EQ || prim == FST_PRIM_NE || prim == FST_PRIM_LT || prim == FST_PRIM_LE; }
+// f(a, b) is f(b, a), for floats up to the payload of a NaN.
 static bool commutes(fst_prim prim) {
   return prim == FST_PRIM_ADD || prim == FST_PRIM_MUL || prim == FST_PRIM_EQ || prim == FST_PRIM_NE || prim == FST_PRIM_AND || prim == FST_PRIM_OR || prim == FST_PRIM_XOR;
 }
@@ -200,7 +196,16 @@ static fst_kx simplify_int(fst_kernel *k, fst_prim prim, fst_dtype dtype, const 
   return FST_NO_KX;
 }
 
+// Operands stay in the order they were given in, which is what the text shows; but where the swapped form is there
+// already, that is taken.
 static fst_kx make_prim(fst_kernel *k, fst_prim prim, fst_dtype dtype, const fst_kx *args, uint32_t count) {
+  if (count == 2 && commutes(prim)) {
+    fst_kx swapped[] = {args[1], args[0]};
+    fst_kx_data d = {.kind = FST_KX_PRIM, .prim = prim, .dtype = dtype, .args = swapped, .arg_count = 2};
+    uint64_t key;
+    fst_kx x = find(k, &d, &key);
+    if (x.id) return x;
+  }
   return intern(k, (fst_kx_data){.kind = FST_KX_PRIM, .prim = prim, .dtype = dtype, .args = args, .arg_count = count});
 }
 
@@ -214,7 +219,7 @@ static fst_kx select_prim(fst_kernel *k, const fst_kx *a) {
 }
 
 fst_kx fst_kx_prim(fst_kernel *k, fst_prim prim, const fst_kx *args, uint32_t count) {
-  FST_ASSERT(count == prim_arity(prim), "%s takes %u operands", fst_prim_name(prim), prim_arity(prim));
+  FST_ASSERT(count == fst_prim_arity(prim), "%s takes %u operands", fst_prim_name(prim), fst_prim_arity(prim));
   FST_ASSERT(prim != FST_PRIM_CONVERT && prim != FST_PRIM_BITCAST, "%s names a dtype", fst_prim_name(prim));
   if (prim == FST_PRIM_SELECT) return select_prim(k, args);
   fst_kx a[3] = {args[0], count > 1 ? args[1] : FST_NO_KX, count > 2 ? args[2] : FST_NO_KX};
@@ -227,12 +232,10 @@ fst_kx fst_kx_prim(fst_kernel *k, fst_prim prim, const fst_kx *args, uint32_t co
     constant = constant && d->kind == FST_KX_CONST;
     bits[i] = d->bits;
   }
-  fst_dtype result = is_compare(prim) ? FST_BOOL : dtype;
+  fst_dtype result = fst_prim_is_compare(prim) ? FST_BOOL : dtype;
   bool by_zero = (prim == FST_PRIM_DIV || prim == FST_PRIM_REM) && !fst_dtype_is_float(dtype) && !bits[1];
   if (constant && !by_zero) return fst_kx_const_bits(k, result, fst_prim_eval(prim, dtype, bits));
-  // Constants right; otherwise the older expression left, so that a+b and b+a are one. For floats addition and
-  // multiplication commute exactly, up to the payload of a NaN.
-  if (count == 2 && commutes(prim) && (is_const(k, a[0]) || (!is_const(k, a[1]) && a[1].id < a[0].id))) {
+  if (count == 2 && commutes(prim) && is_const(k, a[0])) {
     fst_kx t = a[0];
     a[0] = a[1];
     a[1] = t;
@@ -363,6 +366,22 @@ bool fst_kx_depends(const fst_kernel *k, fst_kx x, uint32_t var) {
   return out;
 }
 
+uint64_t *fst_kernel_free_vars(const fst_kernel *k, fst_arena *arena, uint32_t *out_words) {
+  uint32_t words = *out_words = (uint32_t)k->vars.len / 64 + 1;
+  uint64_t *sets = FST_NEW_ARRAY(arena, uint64_t, k->exprs.len * words);
+  for (uint32_t x = 1; x < k->exprs.len; x++) {   // operands have smaller ids
+    const fst_kx_data *d = &k->exprs.data[x];
+    uint64_t *set = sets + (size_t)x * words;
+    if (d->kind == FST_KX_VAR) set[d->index / 64] |= UINT64_C(1) << d->index % 64;
+    for (uint32_t i = 0; i < d->arg_count; i++)
+      for (uint32_t w = 0; w < words; w++) set[w] |= sets[(size_t)d->args[i].id * words + w];
+    for (uint32_t i = 0; i < d->var_count; i++) set[d->vars[i] / 64] &= ~(UINT64_C(1) << d->vars[i] % 64);
+    for (uint32_t i = 0; i < d->var_count; i++)
+      for (uint32_t w = 0; w < words; w++) set[w] |= sets[(size_t)d->extents[i].id * words + w];
+  }
+  return sets;
+}
+
 bool fst_kx_affine(fst_kernel *k, fst_kx x, const uint32_t *vars, uint32_t count, fst_kx *out_c, fst_kx *out_rest) {
   fst_kx_data d = *fst_kx_get(k, x);
   fst_kx ca[FST_KERNEL_MAX_DIMS * 2], cb[FST_KERNEL_MAX_DIMS * 2], ra, rb;
@@ -420,26 +439,4 @@ bool fst_kx_is_contraction(const fst_kernel *k, fst_kx x) {
   const fst_kx_data *body = prim_of(k, d->args[0], FST_PRIM_SELECT);
   if (body) return is_zero_float(k, body->args[2]) && prim_of(k, body->args[1], FST_PRIM_MUL);
   return prim_of(k, d->args[0], FST_PRIM_MUL) != NULL;
-}
-
-// ---- structure -------------------------------------------------------------------------------------
-
-// Kernels are equal when they print equal: the printer numbers everything afresh.
-uint64_t fst_kernel_hash(const fst_kernel *k) {
-  fst_text text = {0};
-  fst_kernel_print(k, &text);
-  const char *body = strchr(fst_text_cstr(&text), '(');   // without the name
-  uint64_t h = fst_hash_bytes(body, strlen(body), 0);
-  fst_text_deinit(&text);
-  return h;
-}
-
-bool fst_kernel_equal(const fst_kernel *a, const fst_kernel *b) {
-  fst_text ta = {0}, tb = {0};
-  fst_kernel_print(a, &ta);
-  fst_kernel_print(b, &tb);
-  bool equal = !strcmp(strchr(fst_text_cstr(&ta), '('), strchr(fst_text_cstr(&tb), '('));
-  fst_text_deinit(&ta);
-  fst_text_deinit(&tb);
-  return equal;
 }

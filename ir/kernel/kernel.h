@@ -96,7 +96,8 @@ typedef struct fst_kstmt {
   uint32_t store_count;
   fst_kstore *stores;
   fst_combine combine;   // SCATTER
-  // SCAN: carries are variables of their dtype (FST_KX_VAR with that dtype) with initial and next values
+  // SCAN: carries are variables of their dtype (FST_KX_VAR with that dtype) with initial and next values. The next
+  // values are of the carries before, the stores of the carries after. COMPACT: a carry (i64, no values) is k.
   uint32_t carry_count;
   uint32_t *carries;
   fst_kx *carry_init, *carry_next;
@@ -146,6 +147,8 @@ bool fst_kx_has_function(const char *function, fst_dtype dtype);
 const fst_kx_data *fst_kx_get(const fst_kernel *k, fst_kx x);
 bool fst_kx_is_int(const fst_kernel *k, fst_kx x, int64_t *out);        // i64 constant?
 bool fst_kx_depends(const fst_kernel *k, fst_kx x, uint32_t var);
+// For all expressions at once: the sets of variables they depend on, *out_words 64-bit words each, by id.
+uint64_t *fst_kernel_free_vars(const fst_kernel *k, fst_arena *arena, uint32_t *out_words);
 // Replaces variables by expressions.
 fst_kx fst_kx_substitute(fst_kernel *k, fst_kx x, const uint32_t *vars, const fst_kx *by, uint32_t count);
 // `for vars: buffer[indices] = value` as a MAP.
@@ -166,6 +169,9 @@ fst_status fst_kernel_verify(const fst_kernel *k);
 void fst_kernel_print(const fst_kernel *k, fst_text *out);
 fst_status fst_kernel_parse(const char *text, size_t len, fst_kernel **out_kernel);
 const char *fst_prim_name(fst_prim prim);
+uint32_t fst_prim_arity(fst_prim prim);
+bool fst_prim_is_compare(fst_prim prim);              // the result is BOOL
+bool fst_prim_takes(fst_prim prim, fst_dtype dtype);  // of the first operand
 
 // ---- the interpreter: slow, obvious, the oracle ----
 typedef struct fst_kargs {

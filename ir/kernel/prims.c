@@ -16,6 +16,29 @@ const char *fst_prim_name(fst_prim prim) {
   return names[prim];
 }
 
+uint32_t fst_prim_arity(fst_prim prim) {
+  static const uint8_t arity[] = {
+#define PRIM(id, name, n, doc) n,
+#include "ir/kernel/scalar.def"
+#undef PRIM
+  };
+  return arity[prim];
+}
+
+bool fst_prim_is_compare(fst_prim prim) { return prim == FST_PRIM_EQ || prim == FST_PRIM_NE || prim == FST_PRIM_LT || prim == FST_PRIM_LE; }
+
+bool fst_prim_takes(fst_prim prim, fst_dtype dtype) {
+  fst_dtype_kind kind = fst_dtype_kind_of(dtype);
+  if (kind == FST_KIND_NONE || kind == FST_KIND_COMPLEX) return false;
+  switch (prim) {
+    case FST_PRIM_FMA: case FST_PRIM_SQRT: case FST_PRIM_FLOOR: case FST_PRIM_CEIL: case FST_PRIM_TRUNC: case FST_PRIM_RINT: return kind == FST_KIND_FLOAT;
+    case FST_PRIM_AND: case FST_PRIM_OR: case FST_PRIM_XOR: case FST_PRIM_NOT: return kind != FST_KIND_FLOAT;
+    case FST_PRIM_SHL: case FST_PRIM_SHR: case FST_PRIM_POPCNT: case FST_PRIM_CLZ: return kind == FST_KIND_INT || kind == FST_KIND_UINT;
+    case FST_PRIM_SELECT: return dtype == FST_BOOL;   // of the condition; the sides may be anything
+    default: return true;
+  }
+}
+
 // ---- 16-bit floats ---------------------------------------------------------------------------------
 
 static uint32_t float_bits(float f) {
@@ -107,12 +130,7 @@ uint64_t fst_convert_eval(fst_dtype from, fst_dtype to, uint64_t bits) {
 static uint64_t float_prim(fst_prim prim, fst_dtype dtype, const uint64_t *v) {
   double a = to_double(dtype, v[0]), b = 0, r;
   bool single = dtype != FST_F64;
-  static const uint8_t arity[] = {
-#define PRIM(id, name, n, doc) n,
-#include "ir/kernel/scalar.def"
-#undef PRIM
-  };
-  if (arity[prim] > 1 && prim != FST_PRIM_SELECT) b = to_double(dtype, v[1]);
+  if (fst_prim_arity(prim) > 1) b = to_double(dtype, v[1]);
   switch (prim) {
     case FST_PRIM_ADD: r = single ? (float)a + (float)b : a + b; break;
     case FST_PRIM_SUB: r = single ? (float)a - (float)b : a - b; break;
