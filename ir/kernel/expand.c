@@ -11,7 +11,7 @@
 extern const char fst_expand_kir[];   // generated from ir/kernel/expand.kir
 extern const unsigned fst_expand_kir_len;
 
-enum { MOST_LOCALS = 40, MOST_ARGS = 4, NAME = 32 };
+enum { MOST_LOCALS = 48, MOST_ARGS = 4, NAME = 32 };
 
 typedef struct scope {
   fst_kernel *k;
@@ -63,9 +63,11 @@ static int prim_index(const char *name) {
   return -1;
 }
 
+static bool is_built_in(const char *function, fst_dtype dtype);
+
 bool fst_kx_has_function(const char *function, fst_dtype dtype) {
   if (dtype == FST_F16 || dtype == FST_BF16) dtype = FST_F32;
-  return prim_index(function) >= 0 || find(function, dtype);
+  return prim_index(function) >= 0 || is_built_in(function, dtype) || find(function, dtype);
 }
 
 // ---- expressions -----------------------------------------------------------------------------------
@@ -236,6 +238,67 @@ static fst_kx integer_power(fst_kernel *k, fst_kx base, fst_kx exponent) {
   return fst_kx_prim3(k, FST_PRIM_SELECT, fst_kx_prim2(k, FST_PRIM_LT, e, fst_kx_int(k, 0)), down, up);
 }
 
+// PyTorch's special cases of x to a fixed power, which other libraries' pow computes too.
+static fst_kx fixed_power(fst_kernel *k, fst_kx x, fst_kx exponent) {
+  const fst_kx_data *d = fst_kx_get(k, exponent);
+  if (d->kind != FST_KX_CONST) return FST_NO_KX;
+  uint64_t bits = fst_convert_eval(d->dtype, FST_F64, d->bits);
+  fst_kx one = fst_kx_float(k, d->dtype, 1), square = fst_kx_prim2(k, FST_PRIM_MUL, x, x);
+  double e;
+  memcpy(&e, &bits, sizeof e);
+  if (e == 0) return one;
+  if (e == 1) return x;
+  if (e == 2) return square;
+  if (e == 3) return fst_kx_prim2(k, FST_PRIM_MUL, square, x);
+  if (e == -1) return fst_kx_prim2(k, FST_PRIM_DIV, one, x);
+  if (e == -2) return fst_kx_prim2(k, FST_PRIM_DIV, one, square);
+  if (e == 0.5) return fst_kx_prim1(k, FST_PRIM_SQRT, x);
+  if (e == -0.5) return fst_kx_prim2(k, FST_PRIM_DIV, one, fst_kx_prim1(k, FST_PRIM_SQRT, x));
+  return FST_NO_KX;
+}
+
+// Euclid's algorithm with remainders of least absolute value, which at least multiply by 1 + sqrt(2) from step to
+// step, so that the width bounds their number; done steps change nothing. The sign of the lowest integer stays, as
+// in PyTorch.
+static fst_kx greatest_divisor(fst_kernel *k, fst_kx a, fst_kx b) {
+  fst_dtype type = fst_kx_get(k, a)->dtype;
+  fst_kx one = fst_kx_number(k, type, 1, 1), zero = fst_kx_number(k, type, 0, 0);
+  int steps = (int)fst_dtype_size(type) * 8 * 4 / 5 + 1;   // log2(1 + sqrt(2)) is 1.27
+  a = fst_kx_prim1(k, FST_PRIM_ABS, a);
+  b = fst_kx_prim1(k, FST_PRIM_ABS, b);
+  for (int i = 0; i < steps; i++) {
+    fst_kx done = fst_kx_prim2(k, FST_PRIM_EQ, b, zero);
+    fst_kx r = fst_kx_prim2(k, FST_PRIM_REM, a, fst_kx_prim3(k, FST_PRIM_SELECT, done, one, b));
+    fst_kx least = fst_kx_prim2(k, FST_PRIM_MIN, r, fst_kx_prim2(k, FST_PRIM_SUB, b, r));
+    a = fst_kx_prim3(k, FST_PRIM_SELECT, done, a, b);
+    b = fst_kx_prim3(k, FST_PRIM_SELECT, done, zero, least);
+  }
+  return a;
+}
+
+static fst_kx least_multiple(fst_kernel *k, fst_kx a, fst_kx b) {
+  fst_dtype type = fst_kx_get(k, a)->dtype;
+  fst_kx one = fst_kx_number(k, type, 1, 1), zero = fst_kx_number(k, type, 0, 0), g = greatest_divisor(k, a, b);
+  fst_kx none = fst_kx_prim2(k, FST_PRIM_EQ, g, zero), safe = fst_kx_prim3(k, FST_PRIM_SELECT, none, one, g);
+  fst_kx product = fst_kx_prim2(k, FST_PRIM_MUL, fst_kx_prim2(k, FST_PRIM_DIV, a, safe), b);
+  return fst_kx_prim3(k, FST_PRIM_SELECT, none, zero, fst_kx_prim1(k, FST_PRIM_ABS, product));
+}
+
+// ---- functions that need loops or depend on constants, which the text cannot say ----
+
+static bool is_built_in(const char *function, fst_dtype dtype) {
+  if (!strcmp(function, "gcd") || !strcmp(function, "lcm")) return fst_dtype_is_integral(dtype, false);
+  return !strcmp(function, "pow");
+}
+
+static fst_kx built_in(fst_kernel *k, const char *function, const fst_kx *args) {
+  fst_dtype type = fst_kx_get(k, args[0])->dtype;
+  if (!is_built_in(function, type)) return FST_NO_KX;
+  if (!strcmp(function, "gcd")) return greatest_divisor(k, args[0], args[1]);
+  if (!strcmp(function, "lcm")) return least_multiple(k, args[0], args[1]);
+  return fst_dtype_is_float(type) ? fixed_power(k, args[0], args[1]) : integer_power(k, args[0], args[1]);
+}
+
 static fst_kx call(scope *s, const char *name, const fst_kx *args, uint32_t count) {
   fst_kx x = fst_kx_call(s->k, name, args, count);
   FST_ASSERT(x.id, "expand.kir: no function '%s' for %s", name, fst_dtype_name(fst_kx_get(s->k, args[0])->dtype));
@@ -252,7 +315,10 @@ fst_kx fst_kx_call(fst_kernel *k, const char *function, const fst_kx *args, uint
     fst_kx x = fst_kx_call(k, function, wide, count);
     return x.id && fst_kx_get(k, x)->dtype == FST_F32 ? fst_kx_convert(k, x, type) : x;
   }
-  if (!strcmp(function, "pow") && !fst_dtype_is_float(type)) return integer_power(k, args[0], args[1]);
+  if (count == 2) {
+    fst_kx x = built_in(k, function, args);
+    if (x.id) return x;
+  }
   const char *body = find(function, type);
   return body ? run_body(k, body, args, count, type) : FST_NO_KX;
 }
