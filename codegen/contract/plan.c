@@ -64,6 +64,8 @@ static bool depth_make(const fst_emit *e, const fst_kx_data *sum, fst_product *p
   int64_t carried = 1;
   for (uint32_t i = 0; i < sum->var_count; i++) {
     fst_depth depth = {sum->vars[i], -1, sum->extents[i]};
+    for (uint32_t w = 0; w < e->words; w++)
+      if (fst_emit_deps(e, sum->extents[i])[w]) return false;  // every point would have a length of its own
     if (!fst_emit_const(e, sum->extents[i], &depth.count)) depth.count = -1;
     // Merging needs numbers; a run with an unknown extent stays as it is.
     if (merged[i] && (depth.count < 0 || !fst_emit_const(e, sum->extents[i + 1], &(int64_t){0}))) merged[i] = false;

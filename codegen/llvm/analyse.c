@@ -125,6 +125,7 @@ static void analyse_expr(fst_emit *e, uint32_t id) {
   e->has_reduce[id] = true;
   for (uint32_t i = 0; i < data->var_count; i++) {
     set_join(deps, e->deps + (size_t)data->extents[i].id * e->words, e->words);
+    set_join(e->ragged, e->deps + (size_t)data->extents[i].id * e->words, e->words);
     fst_set_remove(deps, data->vars[i]);
   }
 }
@@ -210,6 +211,7 @@ void fst_emit_analyse(fst_emit *e) {
   e->deps = FST_NEW_ARRAY(e->arena, uint64_t, count * e->words + 1);
   e->may_fault = FST_NEW_ARRAY(e->arena, bool, count + 1);
   e->has_reduce = FST_NEW_ARRAY(e->arena, bool, count + 1);
+  e->ragged = FST_NEW_ARRAY(e->arena, uint64_t, e->words);
   e->bound = FST_NEW_ARRAY(e->arena, uint64_t, e->words);
   e->varying = FST_NEW_ARRAY(e->arena, uint64_t, e->words);
   e->vars = FST_NEW_ARRAY(e->arena, LLVMValueRef, e->kernel->vars.len + 1);
@@ -345,6 +347,7 @@ static double access_cost(const fst_emit *e, const fst_access *access, uint32_t 
   if (step.kind == FST_STEP_CONST && step.value == 0) return access->is_store ? lanes : 0.25;
   if (step.kind == FST_STEP_CONST && step.value == 1) return 1;
   if (step.kind == FST_STEP_CONST && step.value == -1) return 1.5;
+  if (step.kind == FST_STEP_CONST && step.value == 2 && !access->is_store) return 3;
   return access->is_store ? 1.5 * lanes : 1.2 * lanes;
 }
 
@@ -374,7 +377,7 @@ int fst_emit_reduce_lane(const fst_emit *e, const fst_kx_data *reduce, uint32_t 
   double best_cost = fst_emit_lane_cost(e, &accesses, FST_NO_VAR, lanes);
   for (uint32_t i = 0; i < reduce->var_count; i++) {
     int64_t extent;
-    if (fst_emit_const(e, reduce->extents[i], &extent) && extent < 4) continue;
+    if (fst_set_has(e->ragged, reduce->vars[i]) || (fst_emit_const(e, reduce->extents[i], &extent) && extent < 4)) continue;
     double cost = fst_emit_lane_cost(e, &accesses, reduce->vars[i], lanes);
     if (cost > best_cost || (cost == best_cost && best < 0)) continue;  // the inner one of equals
     best = (int)i;

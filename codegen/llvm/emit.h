@@ -52,6 +52,7 @@ typedef struct fst_emit {
   bool *may_fault;         // evaluating it where it is not asked for could read out of bounds
   bool *has_reduce;
   fst_kx *twin;            // of a REDUCE: the first one that differs from it in the names of its variables only
+  uint64_t *ragged;        // set of variables that some reduction's length depends on: no lanes for them
   fst_kx *extents;         // per variable: what binds it counts to this; none where several binders differ
   // Where we are.
   uint64_t *bound, *varying;  // sets of variables

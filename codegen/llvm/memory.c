@@ -225,6 +225,30 @@ static LLVMValueRef block_load(fst_emit *e, LLVMValueRef ptr, fst_dtype dtype, L
 
 static LLVMValueRef first_of_reversed(fst_emit *e, const walk *w) { return add(e, w->offset, fst_emit_int(e, 1 - (int64_t)e->lane.lanes)); }
 
+// Every second element: two vectors that end with the first and with the last element wanted, and a shuffle. Dead
+// lanes and the elements between are masked where there is a mask; without one the elements between are
+// read, which lie inside because their neighbours do.
+static LLVMValueRef every_second(fst_emit *e, LLVMValueRef ptr, fst_dtype dtype, LLVMValueRef mask) {
+  uint32_t lanes = e->lane.lanes;
+  LLVMValueRef order[FST_EMIT_MAX_LANES], parts[2];
+  for (uint32_t part = 0; part < 2; part++) {
+    uint32_t first = part ? lanes - 1 : 0;  // of the part, in elements from lane 0's
+    for (uint32_t i = 0; i < lanes; i++) {
+      bool wanted = (first + i) % 2 == 0;
+      order[i] = LLVMConstInt(e->unit->i32, wanted ? (first + i) / 2 : lanes, 0);
+    }
+    LLVMValueRef own = mask ? LLVMBuildShuffleVector(e->b, mask, LLVMConstNull(LLVMTypeOf(mask)), LLVMConstVector(order, lanes), "") : NULL;
+    parts[part] = block_load(e, fst_emit_element_ptr(e, ptr, dtype, fst_emit_int(e, first)), dtype, own);
+  }
+  for (uint32_t i = 0; i < lanes; i++) order[i] = LLVMConstInt(e->unit->i32, 2 * i < lanes ? 2 * i : lanes + 2 * i - (lanes - 1), 0);
+  return LLVMBuildShuffleVector(e->b, parts[0], parts[1], LLVMConstVector(order, lanes), "");
+}
+
+static bool steps_by_two(const fst_emit *e, uint32_t buffer, const fst_kx *indices) {
+  fst_step step = fst_emit_access_step(e, buffer, indices, e->lane.var);
+  return step.kind == FST_STEP_CONST && step.value == 2;
+}
+
 LLVMValueRef fst_emit_load(fst_emit *e, uint32_t buffer, const fst_kx *indices) {
   fst_dtype dtype = e->kernel->buffers.data[buffer].dtype;
   LLVMValueRef base = e->buffers[buffer];
@@ -238,6 +262,8 @@ LLVMValueRef fst_emit_load(fst_emit *e, uint32_t buffer, const fst_kx *indices) 
   } else if (w.kind == WALK_REVERSED && whole) {
     LLVMValueRef ptr = fst_emit_element_ptr(e, base, dtype, first_of_reversed(e, &w));
     raw = reverse(e, block_load(e, ptr, dtype, mask ? reverse(e, mask) : NULL));
+  } else if (w.kind == WALK_EVEN && whole && e->lane.lanes >= 4 && steps_by_two(e, buffer, indices)) {
+    raw = every_second(e, fst_emit_element_ptr(e, base, dtype, w.offset), dtype, mask);
   } else {
     raw = gather(e, &w, base, dtype, mask);
   }

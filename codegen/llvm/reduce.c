@@ -11,7 +11,7 @@
 // visiting does not matter.
 #include "codegen/llvm/emit.h"
 
-enum { MAX_UNROLL = 8, HEAVY_BODY = 48 };
+enum { MAX_UNROLL = 8, HEAVY_BODY = 48, WINDOW_POINTS = 12 };
 
 typedef struct reduction {
   const fst_kx_data *data;
@@ -24,6 +24,7 @@ typedef struct reduction {
   uint32_t lanes;           // of the accumulators
   bool mask_tail;
   uint32_t unroll;
+  bool straight;            // all loops disappear: a small window (pooling, depthwise filters)
 } reduction;
 
 typedef struct accumulator { LLVMValueRef value, position; } accumulator;  // position: ARG only
@@ -305,7 +306,22 @@ static accumulator run_innermost(fst_emit *e, const reduction *r, uint32_t posit
 static LLVMValueRef loop_count(fst_emit *e, const reduction *r, uint32_t position) {
   LLVMValueRef count = fst_emit_expr(e, r->data->extents[position]);
   for (uint32_t i = position; i > 0 && r->merged[i - 1]; i--) count = LLVMBuildMul(e->b, count, fst_emit_expr(e, r->data->extents[i - 1]), "");
-  return count;
+  LLVMValueRef args[] = {count, fst_emit_int(e, 0)};  // a length that was computed may be negative: nothing then
+  return LLVMIsAConstantInt(count) ? count : fst_emit_prim(e, FST_PRIM_MAX, FST_I64, args, 2);
+}
+
+static accumulator run_level(fst_emit *e, const reduction *r, uint32_t level, accumulator acc);
+
+static accumulator run_straight(fst_emit *e, const reduction *r, uint32_t level, int64_t count, accumulator acc) {
+  uint32_t var = r->data->vars[r->order[level]];
+  for (int64_t i = 0; i < count; i++) {
+    size_t mark = fst_emit_scope_open(e);
+    fst_emit_var_bind(e, var, fst_emit_int(e, i), false);
+    acc = run_level(e, r, level + 1, acc);
+    fst_emit_var_unbind(e, var);
+    fst_emit_scope_close(e, mark);
+  }
+  return acc;
 }
 
 static accumulator run_level(fst_emit *e, const reduction *r, uint32_t level, accumulator acc) {
@@ -324,6 +340,7 @@ static accumulator run_level(fst_emit *e, const reduction *r, uint32_t level, ac
   fst_loop loop;
   int64_t known = 0;
   bool guarded = !is_positive(count, &known) || known < 1;
+  if (r->straight && known >= 1) return run_straight(e, r, level, known, acc);
   LLVMValueRef carries[2];
   uint32_t used = pack_carries(r, &acc, 1, carries);
   fst_loop_begin(e, &loop, fst_emit_int(e, 0), count, 1, guarded, carries, used);
@@ -349,8 +366,17 @@ static void plan_order(reduction *r) {
   r->count = used;
 }
 
-static uint32_t plan_unroll(const fst_emit *e, const reduction *r) {
-  uint32_t weight = fst_emit_weight(e, r->data->args[0]);
+// Masks that stay within one block keep the width of the data; loops would have them narrowed and widened.
+static bool plan_straight(const fst_emit *e, const reduction *r, uint32_t weight) {
+  int64_t points = 1, extent;
+  for (uint32_t i = 0; i < r->count; i++) {
+    if (!fst_emit_const(e, r->data->extents[r->order[i]], &extent) || extent > WINDOW_POINTS) return false;
+    points *= extent;
+  }
+  return r->lane < 0 && r->count > 1 && points <= WINDOW_POINTS && weight < HEAVY_BODY;
+}
+
+static uint32_t plan_unroll(const fst_emit *e, const reduction *r, uint32_t weight) {
   int64_t inner;
   // A short inner loop disappears altogether.
   if (r->lane < 0 && fst_emit_const(e, r->data->extents[r->order[r->count - 1]], &inner) && inner > 0 && inner <= MAX_UNROLL && weight < HEAVY_BODY) return (uint32_t)inner;
@@ -381,7 +407,9 @@ static reduction plan_reduction(fst_emit *e, fst_kx x) {
     r.mask_tail = fst_emit_masks_tails(e, r.data->args, 1);
   }
   plan_order(&r);
-  r.unroll = plan_unroll(e, &r);
+  uint32_t weight = fst_emit_weight(e, r.data->args[0]);
+  r.unroll = plan_unroll(e, &r, weight);
+  r.straight = plan_straight(e, &r, weight);
   return r;
 }
 

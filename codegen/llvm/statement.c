@@ -173,7 +173,7 @@ static double scalar_cost(const fst_emit *e, const fst_accesses *accesses, const
 static bool may_be_lane(const fst_emit *e, const nest *n, uint32_t position) {
   int64_t extent;
   fst_kx own = n->stmt->extents[position];
-  if (n->merged[position]) return false;
+  if (n->merged[position] || fst_set_has(e->ragged, n->stmt->vars[position])) return false;
   bool joined = position > 0 && n->merged[position - 1];
   if (!joined && fst_emit_const(e, own, &extent) && extent < 2) return false;
   for (uint32_t i = 0; i < n->var_count; i++) {
@@ -194,7 +194,6 @@ static void choose_lane(const fst_emit *e, nest *n, fst_accesses *accesses, cons
     best = cost;
     n->lane = (int)i;
   }
-  if (n->lane < 0) n->lanes = 1;
 }
 
 static fst_kx *stmt_roots(fst_emit *e, const fst_kstmt *stmt, uint32_t *out_count) {
@@ -240,6 +239,9 @@ static void nest_vectorise(fst_emit *e, nest *n) {
   n->lanes = fst_emit_lanes_for(e, n->roots, n->root_count, widest_store(e, n->stmt));
   n->mask_tail = fst_emit_masks_tails(e, n->roots, n->root_count) && stores_mask_tails(e, n->stmt);
   choose_lane(e, n, &accesses, &reduces);
+  for (uint32_t i = 0; i < n->stmt->carry_count; i++)
+    if (fst_set_has(e->ragged, n->stmt->carries[i])) n->lane = -1;
+  if (n->lane < 0) n->lanes = 1;
   map_order(e, n, &reduces);
   fst_vec_free(&accesses);
 }

@@ -264,6 +264,19 @@ static void test_softmax(void **state) {
   }
 }
 
+// Lengths that are read from memory: integer powers.
+static void test_ragged(void **state) {
+  (void)state;
+  for (int i = 0; i < LENGTHS; i++) {
+    maker m = maker_begin("ragged");
+    int64_t sizes[] = {3, lengths[i]};
+    uint32_t x = maker_buffer(&m, FST_I64, 2, sizes, false), p = maker_buffer(&m, FST_I64, 1, &sizes[1], false), y = maker_buffer(&m, FST_I64, 2, sizes, true);
+    fst_kx r = var(&m), j = var(&m), k = var(&m), at[] = {r, j}, extent = fst_kx_load(m.k, p, &j);
+    map_to(&m, at, sizes, 2, y, fst_kx_reduce(m.k, FST_REDUCE_PROD, &k, &extent, 1, add(&m, fst_kx_load(m.k, x, at), k)));
+    maker_run(&m, 0);
+  }
+}
+
 // ---- other statements ----
 
 static void test_scatter(void **state) {
@@ -577,7 +590,7 @@ int main(void) {
       cmocka_unit_test(test_blob),    cmocka_unit_test(test_shared),  cmocka_unit_test(test_refuses_complex), cmocka_unit_test(test_text),
       cmocka_unit_test(test_map_lengths), cmocka_unit_test(test_convert), cmocka_unit_test(test_prims),      cmocka_unit_test(test_shifts),
       cmocka_unit_test(test_bitcast), cmocka_unit_test(test_views),   cmocka_unit_test(test_symbolic),     cmocka_unit_test(test_guarded),
-      cmocka_unit_test(test_reduce),  cmocka_unit_test(test_softmax), cmocka_unit_test(test_scatter),      cmocka_unit_test(test_scan),
+      cmocka_unit_test(test_reduce),  cmocka_unit_test(test_ragged),  cmocka_unit_test(test_softmax), cmocka_unit_test(test_scatter),      cmocka_unit_test(test_scan),
       cmocka_unit_test(test_sort),    cmocka_unit_test(test_compact), cmocka_unit_test(test_random),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
