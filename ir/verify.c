@@ -213,6 +213,35 @@ static void check_terminator(verifier *v, fst_node_id node) {
   for (uint32_t i = 0; i < n->operand_count; i++) check_flow(v, node, "returned value", i, n->operands[i], v->g->result_types.data[i]);
 }
 
+// The function a call names, when the module has it: a dump of one function has no others.
+static const fst_graph *callee_of(verifier *v, const fst_node *n) {
+  if (n->op == FST_OP_CALL_FUNCTION) return fst_module_find_function(v->m, n->name);
+  const fst_type_data *t = n->operand_count ? fst_value_type_data(v->g, n->operands[0]) : NULL;
+  fst_class_id cls = t && t->kind == FST_TY_CLASS ? fst_module_find_class(v->m, t->name) : (fst_class_id){0};
+  return cls.id ? fst_class_method(v->m, &v->m->classes.data[cls.id], n->name) : NULL;
+}
+
+// Sizes are left out: the callee's are expressions in a table of its own.
+static void check_call(verifier *v, fst_node_id node) {
+  const fst_node *n = fst_node_get(v->g, node);
+  const fst_graph *callee = callee_of(v, n);
+  if (n->op == FST_OP_CALL_METHOD && !n->operand_count) offence(v, node, "a method is called on an object");
+  if (!callee) return;
+  const fst_block *entry = fst_block_get(callee, callee->entry);
+  const char *name = fst_sym_text(&v->m->strings, callee->name);
+  for (size_t i = n->operand_count; i < entry->params.len; i++)
+    if (i >= callee->defaults.len || !callee->defaults.data[i].id) offence(v, node, "\"%s\" is called without its argument %zu", name, i);
+  if (n->operand_count > entry->params.len) offence(v, node, "\"%s\" takes %zu arguments, not %u", name, entry->params.len, n->operand_count);
+  for (uint32_t i = 0; i < n->operand_count && i < entry->params.len; i++) check_flow(v, node, "argument", i, n->operands[i], fst_type_erase(v->m->types, fst_value_type(callee, entry->params.data[i])));
+  if (n->result_count != 1 || callee->result_types.len > 1) {
+    if (n->result_count != callee->result_types.len) offence(v, node, "%u results of \"%s\", which gives %zu", n->result_count, name, callee->result_types.len);
+    return;
+  }
+  fst_type given = callee->result_types.len ? fst_type_erase(v->m->types, callee->result_types.data[0]) : fst_type_simple(v->m->types, FST_TY_NONE);
+  if (!type_fits(v->m->types, given, fst_value_type(v->g, n->results[0])))
+    offence(v, node, "\"%s\" gives %s where %s is declared", name, type_text(v, given), type_text(v, fst_value_type(v->g, n->results[0])));
+}
+
 static void check_node(verifier *v, fst_node_id node) {
   const fst_node *n = fst_node_get(v->g, node);
   check_stage(v, node);
@@ -222,6 +251,7 @@ static void check_node(verifier *v, fst_node_id node) {
     case FST_OP_GROUP: check_group(v, node); return;
     case FST_OP_YIELD: case FST_OP_RETURN: check_terminator(v, node); return;
     case FST_OP_UNKNOWN: check_unknown(v, node); return;
+    case FST_OP_CALL_METHOD: case FST_OP_CALL_FUNCTION: check_call(v, node); break;
     default: break;
   }
   if (n->block_count) offence(v, node, "has blocks");

@@ -182,6 +182,12 @@ static void test_errors(void **state) {
       {FN "  %1 : int = prim::Loop(%n, true, 1) {\n ^(%i : int)\n yield true\n }\n return %x\n}", "a Loop is"},
       {FN "  %1 : int = prim::Loop(%n, true, 1) {\n ^(%i : int, %a : int)\n yield %a, %i\n }\n return %x\n}", "yields a bool first"},
       {FN "  fst::group() {\n yield\n }\n return %x\n}", "only from `fused` on"},
+      {HEAD "function \"g\" imported (%a : f32[s0], %b : int) -> (int) { return %b }\n"
+            "function \"f\" imported (%x : Tensor) -> () { %1 : int = prim::CallFunction[name=\"g\"](%x) return }", "\"g\" is called without its argument 1"},
+      {HEAD "function \"g\" imported (%a : f32[s0]) -> (f32[s0]) { return %a }\n"
+            "function \"f\" imported (%x : int) -> () { %1 : int = prim::CallFunction[name=\"g\"](%x) return }", "argument 0 is int where Tensor is declared"},
+      {HEAD "function \"g\" imported (%a : f32[s0]) -> (f32[s0]) { return %a }\n"
+            "function \"f\" imported (%x : Tensor) -> () { %1 : int = prim::CallFunction[name=\"g\"](%x) return }", "\"g\" gives Tensor where int is declared"},
       {HEAD "function \"f\" inlined (%x : Tensor) -> () { %1 : Tensor = prim::CallFunction[name=\"g\"](%x) return }", "legal only in a graph that is `imported`"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) expect_error(cases[i].text, cases[i].expected);
