@@ -178,23 +178,87 @@ static fst_failure *code_find(invocation *v) {
 
 // ---- running ----
 
-// Tensors that the code wants row-major and that are not get a row-major copy in the call's pool.
-static bool strided_copy(invocation *v) {
-  const fst_plan *plan = &v->bound->artifact->plan;
-  for (uint32_t i = 0; i < v->arg_count; i++) {
-    const fst_plan_pattern *p = &plan->patterns[plan->words[v->signature->args + i]];
-    if (p->tag != FST_TAG_TENSOR || !(p->flags & FST_PLAN_PAT_CONTIGUOUS)) continue;
-    const fst_tensor_obj *t = (const fst_tensor_obj *)v->args[i].p;
-    if (fst_tensor_is_contiguous(t)) continue;
-    fst_tensor_obj *copy = fst_tensor_contiguous_copy(t);
-    if (!copy) return false;
-    v->args[i] = fst_val_obj(copy);
-    fst_ctx_keep(v->ctx, &copy->head);
+static bool row_major(fst_ctx *ctx, fst_val *val, int depth);
+
+static bool row_major_items(fst_ctx *ctx, fst_val *items, int64_t count, int depth) {
+  for (int64_t i = 0; i < count; i++) {
+    fst_val old = items[i];
+    if (!row_major(ctx, &items[i], depth + 1)) return false;
+    if (!fst_val_is_obj(&old) || items[i].p == old.p) continue;
+    fst_val_retain(&items[i]);  // the pool has the first reference of what replaces it
+    fst_val_release(&old);
   }
   return true;
 }
 
-// Values may sit deeper, inside lists and tuples: those must be row-major already.
+static bool has_strided(const fst_val *val, int depth) {
+  if (depth > FST_PLAN_MAX_DEPTH) return false;
+  const fst_val *items = NULL;
+  int64_t count = 0;
+  switch (val->tag) {
+    case FST_TAG_TENSOR: return !fst_tensor_is_contiguous((fst_tensor_obj *)val->p);
+    case FST_TAG_LIST: items = ((fst_list_obj *)val->p)->items, count = ((fst_list_obj *)val->p)->len; break;
+    case FST_TAG_TUPLE: items = ((fst_tuple_obj *)val->p)->items, count = ((fst_tuple_obj *)val->p)->len; break;
+    case FST_TAG_DICT: items = ((fst_dict_obj *)val->p)->values, count = ((fst_dict_obj *)val->p)->used; break;
+    default: return false;
+  }
+  for (int64_t i = 0; i < count; i++)
+    if (has_strided(&items[i], depth + 1)) return true;
+  return false;
+}
+
+// A container of its own with row-major tensors in it.
+static bool row_major_container(fst_ctx *ctx, fst_val *val, int depth) {
+  if (val->tag == FST_TAG_TUPLE) {
+    fst_tuple_obj *t = fst_tuple_make(((fst_tuple_obj *)val->p)->len, ((fst_tuple_obj *)val->p)->items);
+    if (!t) return false;
+    fst_ctx_keep(ctx, &t->head);
+    *val = fst_val_obj(t);
+    return row_major_items(ctx, t->items, t->len, depth);
+  }
+  if (val->tag == FST_TAG_LIST) {
+    fst_list_obj *l = fst_list_make(((fst_list_obj *)val->p)->len, ((fst_list_obj *)val->p)->items);
+    if (!l) return false;
+    fst_ctx_keep(ctx, &l->head);
+    *val = fst_val_obj(l);
+    return row_major_items(ctx, l->items, l->len, depth);
+  }
+  const fst_dict_obj *from = (const fst_dict_obj *)val->p;
+  fst_dict_obj *d = fst_dict_make();
+  if (!d) return false;
+  fst_ctx_keep(ctx, &d->head);
+  fst_val old;
+  for (int64_t i = 0; i < from->used; i++)
+    if (fst_dict_is_live(from, i) && !fst_dict_put(d, &from->keys[i], &from->values[i], &old)) return false;
+  *val = fst_val_obj(d);
+  return row_major_items(ctx, d->values, d->used, depth);
+}
+
+static bool row_major(fst_ctx *ctx, fst_val *val, int depth) {
+  if (!has_strided(val, depth)) return true;
+  if (val->tag != FST_TAG_TENSOR) return row_major_container(ctx, val, depth);
+  fst_tensor_obj *copy = fst_tensor_contiguous_copy((fst_tensor_obj *)val->p);
+  if (!copy) return false;
+  *val = fst_val_obj(copy);
+  fst_ctx_keep(ctx, &copy->head);
+  return true;
+}
+
+// Tensors that the code wants row-major and that are not get a row-major copy in the call's pool, unless the
+// code may write into them or hand them out.
+static bool strided_copy(invocation *v) {
+  const fst_plan *plan = &v->bound->artifact->plan;
+  for (uint32_t i = 0; i < v->arg_count; i++) {
+    const fst_plan_arg *arg = &plan->args[v->code_method->args + i];
+    const fst_plan_pattern *p = &plan->patterns[plan->words[v->signature->args + i]];
+    if (arg->flags & (FST_PLAN_ARG_WRITTEN | FST_PLAN_ARG_ALIASED)) continue;
+    if (p->tag == FST_PLAN_ANY || (p->tag == FST_TAG_TENSOR && !(p->flags & FST_PLAN_PAT_CONTIGUOUS))) continue;
+    if (!row_major(v->ctx, &v->args[i], 0)) return false;
+  }
+  return true;
+}
+
+// Whatever is still not row-major cannot be passed.
 static fst_failure *nested_check(invocation *v) {
   fst_buf line = {0};
   int64_t few[FEW], *symbols = v->signature->symbol_count <= FEW ? few : malloc(v->signature->symbol_count * sizeof *symbols);

@@ -23,6 +23,10 @@ static void worker_stop(fst_worker *w, fst_buf *how) {
   if (w->socket >= 0) close(w->socket);
   w->socket = -1;
   if (w->pid <= 0) return;
+  if (w->owner != getpid()) {
+    w->pid = 0;
+    return;
+  }
   int state = 0;
   pid_t got = 0;
   // A worker that lost its client ends by itself; one that hangs is ended.
@@ -115,6 +119,7 @@ static fst_status worker_start(fst_worker *w) {
   if (status && pair[0] >= 0) close(pair[0]);
   else if (!status) w->socket = pair[0];
   if (status) w->pid = 0;
+  w->owner = getpid();
   fst_buf_deinit(&path);
   return status;
 }
@@ -129,6 +134,7 @@ static fst_status reply_check(fst_message *reply) {
 }
 
 fst_status fst_worker_request(fst_worker *w, fst_request_kind kind, const fst_field *fields, size_t count, int timeout_ms, fst_message *out) {
+  if (w->pid > 0 && w->owner != getpid()) worker_stop(w, NULL);
   bool was_running = w->pid > 0;
   for (;;) {
     if (w->pid <= 0) FST_TRY(worker_start(w));

@@ -10,6 +10,7 @@
 typedef struct fst_worker {
   char *path;     // of the executable; owned; NULL: beside the library
   pid_t pid;      // 0: none runs
+  pid_t owner;    // the process that started it: a fork of the host must not speak to its parent's worker
   int socket;
 } fst_worker;
 

@@ -407,6 +407,21 @@ def test_a_worker_that_dies_over_its_work_is_an_error(archives, tmp_path):
         firesteel.load(archives / "Scale.pt", worker=str(fake))
 
 
+def test_a_forked_process_has_a_worker_of_its_own(archives):
+    model = firesteel.load(archives / "Scale.pt")
+    mine = children()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ok = (model(np.ones(3, np.float32)) == 2).all() and children() and not set(children()) & set(mine)
+            os._exit(0 if ok else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    np.testing.assert_array_equal(model(np.ones(4, np.float32)), np.full(4, 2))
+    assert children() == mine
+
+
 def test_the_host_stays_small(archives):
     """In a process of its own: numpy in, numpy out, and neither LLVM nor libtorch nor our compiler in its maps."""
     code = f"""

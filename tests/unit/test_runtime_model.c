@@ -70,7 +70,17 @@ static int32_t entry_write(fst_call *call, const fst_val *args, fst_val *results
   return 0;
 }
 
-static const fst_entry entries[] = {entry_scale, entry_count, entry_raise, entry_constants, entry_write};
+// gather(xs: Dict[str, List[f32[N]]]) -> the first element but one of the first list's tensor, as the code finds it
+static int32_t entry_second(fst_call *call, const fst_val *args, fst_val *results) {
+  (void)call;
+  const fst_dict_obj *dict = (const fst_dict_obj *)args[0].p;
+  const fst_list_obj *list = (const fst_list_obj *)dict->values[0].p;
+  const fst_tensor_obj *t = (const fst_tensor_obj *)list->items[0].p;
+  results[0] = (fst_val){.tag = FST_TAG_FLOAT, .f = ((const float *)(const void *)t->data)[1]};
+  return 0;
+}
+
+static const fst_entry entries[] = {entry_scale, entry_count, entry_raise, entry_constants, entry_write, entry_second};
 
 static fst_text artifact_make(void) {
   fst_plan_tables *t = fst_plan_tables_create();
@@ -107,6 +117,10 @@ static fst_text artifact_make(void) {
   fst_plan_method_add(t, "write", 0, &tensor, 1);
   fst_plan_arg_add(t, "x", tensor, 0, FST_PLAN_ARG_WRITTEN | FST_PLAN_ARG_ALIASED);
   fst_plan_signature_add(t, &row, NULL, 0, 1, 4, 1, 0);
+  fst_plan_method_add(t, "second", 0, &any, 1);
+  fst_plan_arg_add(t, "xs", any, 0, 0);
+  uint32_t rows = fst_plan_pattern_list(t, row, FST_PLAN_DIM_ANY), by_name = fst_plan_pattern_dict(t, fst_plan_pattern_scalar(t, FST_TAG_STR), rows);
+  fst_plan_signature_add(t, &by_name, NULL, 0, 1, 5, 1, 0);
   fst_plan_method_add(t, "absent", 0, &any, 1);
   fst_plan_spec_add(t, "x", FST_F32, 0, (int64_t[]){-1 - (int64_t)fst_plan_cstring_add(t, "N")}, 1);
   fst_plan_spec_add(t, "out", FST_F32, FST_PLAN_SPEC_OUTPUT, (int64_t[]){FST_PLAN_DIM_ANY}, 1);
@@ -212,6 +226,21 @@ static void strided_arguments_are_copied_unless_written(void **state) {
   fst_close(model);
 }
 
+static void strided_tensors_inside_containers_are_copied_too(void **state) {
+  (void)state;
+  fst_model *model = model_open();
+  float data[4] = {1, -1, 2, -1};
+  fst_var *x = tensor_of(data, 2, 2), *list = fst_var_list(), *dict = fst_var_dict(), *key = fst_var_str("k", 1), *y = NULL;
+  assert_true(fst_var_list_add(list, x) && fst_var_dict_set(dict, key, list));
+  assert_null(fst_infer(model, "second", (const fst_var *[]){dict}, 1, &y));
+  assert_true(fst_var_as_float(y) == 2);
+  fst_var *still = fst_var_item(list, 0);
+  assert_ptr_equal(fst_var_data(still), data);  // the caller's list is untouched
+  fst_var *all[] = {x, list, dict, key, y, still};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) fst_var_free(all[i]);
+  fst_close(model);
+}
+
 static void exceptions_carry_class_text_and_line(void **state) {
   (void)state;
   fst_model *model = model_open();
@@ -309,7 +338,7 @@ static void models_describe_themselves(void **state) {
   size_t forward;
   assert_true(fst_method_find(model, "forward", &forward));
   assert_false(fst_method_find(model, "forwards", &forward));
-  assert_int_equal(fst_method_count(model), 6);
+  assert_int_equal(fst_method_count(model), 7);
   assert_int_equal(fst_method_arg_count(model, forward), 2);
   assert_string_equal(fst_method_arg_name(model, forward, 1), "k");
   assert_string_equal(fst_method_arg_type(model, forward, 1), "float");
@@ -554,6 +583,7 @@ int main(void) {
     cmocka_unit_test(calls_bind_by_position_name_and_default),
     cmocka_unit_test(wrong_arguments_are_named),
     cmocka_unit_test(strided_arguments_are_copied_unless_written),
+    cmocka_unit_test(strided_tensors_inside_containers_are_copied_too),
     cmocka_unit_test(exceptions_carry_class_text_and_line),
     cmocka_unit_test(clones_have_state_of_their_own),
     cmocka_unit_test(constants_leave_as_copies),
