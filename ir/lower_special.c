@@ -48,14 +48,36 @@ static fst_kx zeta(fst_lower *lo, int64_t s, fst_kx q) {
   return kx_select(lo, kx_lt(lo, f64(lo, 0.0), q), zeta_positive(lo, s, q), left);
 }
 
+static fst_kx constant(fst_lower *lo, fst_kx like, double value) { return fst_kx_float(lo->kernel, kx_dtype(lo, like), value); }
+
+// polygamma(1, x), in x's own precision as PyTorch does: at the poles it shows how far sin(pi x) is from 0.
+// Below 1/2 by reflection; then six steps up to where the asymptotic series is good.
+static fst_kx trigamma(fst_lower *lo, fst_kx x) {
+  const double pi = 3.14159265358979323846;
+  fst_kx one = constant(lo, x, 1.0), is_low = kx_lt(lo, x, constant(lo, x, 0.5)), sum = constant(lo, x, 0.0);
+  fst_kx sine = kx_call1(lo, "sin", kx_mul(lo, x, constant(lo, x, pi)));
+  fst_kx reflected = kx_prim(lo, FST_PRIM_DIV, constant(lo, x, pi * pi), kx_mul(lo, sine, sine));
+  x = kx_select(lo, is_low, kx_sub(lo, one, x), x);
+  for (int i = 0; i < 6; i++) {
+    sum = kx_add(lo, sum, kx_prim(lo, FST_PRIM_DIV, one, kx_mul(lo, x, x)));
+    x = kx_add(lo, x, one);
+  }
+  fst_kx square = kx_prim(lo, FST_PRIM_DIV, one, kx_mul(lo, x, x));
+  fst_kx series = kx_sub(lo, constant(lo, x, 1.0 / 30), kx_mul(lo, square, constant(lo, x, 1.0 / 42)));
+  series = kx_mul(lo, square, kx_sub(lo, constant(lo, x, 1.0 / 6), kx_mul(lo, square, series)));
+  series = kx_add(lo, kx_add(lo, one, kx_prim(lo, FST_PRIM_DIV, constant(lo, x, 0.5), x)), series);
+  sum = kx_add(lo, sum, kx_prim(lo, FST_PRIM_DIV, series, x));
+  return kx_select(lo, is_low, kx_sub(lo, reflected, sum), sum);
+}
+
 // polygamma(n, x) = (-1)^(n+1) n! zeta(n+1, x); n = 0 is digamma.
 void fst_lower_polygamma(fst_lower *lo) {
   int64_t n;
   if (!fst_lower_const_int(lo, 0, &n) || n < 0 || n > 32) return;
   fst_kx x = fst_lower_broadcast(lo, 1);
-  if (n == 0) {
-    fst_dtype wide = fst_dtype_wide(fst_lower_result_type(lo, 0)->dtype);
-    lower_finish(lo, kx_call1(lo, "digamma", kx_convert(lo, x, wide)));
+  if (n <= 1) {
+    x = kx_convert(lo, x, fst_dtype_wide(fst_lower_result_type(lo, 0)->dtype));
+    lower_finish(lo, n == 0 ? kx_call1(lo, "digamma", x) : trigamma(lo, x));
     return;
   }
   double factor = n % 2 ? 1.0 : -1.0;
