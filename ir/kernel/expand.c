@@ -257,9 +257,8 @@ static fst_kx fixed_power(fst_kernel *k, fst_kx x, fst_kx exponent) {
   return FST_NO_KX;
 }
 
-// Euclid's algorithm with remainders of least absolute value, which at least multiply by 1 + sqrt(2) from step to
-// step, so that the width bounds their number; done steps change nothing. The sign of the lowest integer stays, as
-// in PyTorch.
+// Euclid's algorithm with remainders of least absolute value, which shrink at least by 1 + sqrt(2) from step to step,
+// so that the width bounds their number; done steps change nothing.
 static fst_kx greatest_divisor(fst_kernel *k, fst_kx a, fst_kx b) {
   fst_dtype type = fst_kx_get(k, a)->dtype;
   fst_kx one = fst_kx_number(k, type, 1, 1), zero = fst_kx_number(k, type, 0, 0);
@@ -294,8 +293,11 @@ static bool is_built_in(const char *function, fst_dtype dtype) {
 static fst_kx built_in(fst_kernel *k, const char *function, const fst_kx *args) {
   fst_dtype type = fst_kx_get(k, args[0])->dtype;
   if (!is_built_in(function, type)) return FST_NO_KX;
-  if (!strcmp(function, "gcd")) return greatest_divisor(k, args[0], args[1]);
-  if (!strcmp(function, "lcm")) return least_multiple(k, args[0], args[1]);
+  if (strcmp(function, "pow")) {   // narrow integers are ints here, as in C
+    fst_dtype wide = type == FST_I64 ? FST_I64 : FST_I32;
+    fst_kx a = fst_kx_convert(k, args[0], wide), b = fst_kx_convert(k, args[1], wide);
+    return fst_kx_convert(k, !strcmp(function, "gcd") ? greatest_divisor(k, a, b) : least_multiple(k, a, b), type);
+  }
   return fst_dtype_is_float(type) ? fixed_power(k, args[0], args[1]) : integer_power(k, args[0], args[1]);
 }
 
