@@ -48,7 +48,7 @@ LLVMValueRef fst_side_value(fst_emit *e, const fst_side *side) {
   bool faults = false;
   if (!side->mask.id) return factors_value(e, &context);
   for (uint32_t i = 0; i < side->count; i++) faults |= e->may_fault[side->factors[i].id];
-  return fst_emit_where(e, side->mask, faults, factors_value, &context);
+  return fst_emit_where(e, side->mask, fst_emit_get(e, side->factors[0])->dtype, faults, factors_value, &context);
 }
 
 // ---- walking pointers ----

@@ -140,7 +140,7 @@ void fst_emit_scope_close(fst_emit *e, size_t mark);
 void fst_emit_remember(fst_emit *e, fst_kx x, LLVMValueRef value);
 // `value` where the condition holds, 0 elsewhere; it is evaluated only there if it may fault.
 typedef LLVMValueRef (*fst_value_fn)(fst_emit *e, const void *context);
-LLVMValueRef fst_emit_where(fst_emit *e, fst_kx condition, bool faults, fst_value_fn value, const void *context);
+LLVMValueRef fst_emit_where(fst_emit *e, fst_kx condition, fst_dtype dtype, bool faults, fst_value_fn value, const void *context);
 // Evaluates now what depends on bound variables only, before a loop over others begins. `conditional`: the
 // loop may have no iteration, so only what cannot fault.
 void fst_emit_hoist(fst_emit *e, fst_kx root, bool conditional);

@@ -49,68 +49,114 @@ static LLVMValueRef select_masked(fst_emit *e, const fst_kx_data *data, LLVMValu
   return fst_emit_prim(e, FST_PRIM_SELECT, data->dtype, args, 3);
 }
 
-static LLVMValueRef branch_side(fst_emit *e, LLVMBasicBlockRef block, LLVMBasicBlockRef join, fst_kx x, uint32_t lanes, LLVMBasicBlockRef *out_end) {
+// `then` where the condition, one for all lanes, holds, else `other`.
+typedef LLVMValueRef (*side_fn)(fst_emit *e, const void *context);
+
+static LLVMValueRef branch_side(fst_emit *e, LLVMBasicBlockRef block, LLVMBasicBlockRef join, side_fn side, const void *context, uint32_t lanes, LLVMBasicBlockRef *out_end) {
   LLVMPositionBuilderAtEnd(e->b, block);
   size_t mark = fst_emit_scope_open(e);
-  LLVMValueRef value = fst_emit_splat(e, fst_emit_expr(e, x), lanes);
+  LLVMValueRef value = fst_emit_splat(e, side(e, context), lanes);
   fst_emit_scope_close(e, mark);
   *out_end = LLVMGetInsertBlock(e->b);
   LLVMBuildBr(e->b, join);
   return value;
 }
 
-static LLVMValueRef select_branch(fst_emit *e, const fst_kx_data *data, LLVMValueRef condition) {
-  LLVMBasicBlockRef then = fst_emit_block(e, "then"), other = fst_emit_block(e, "else"), join = fst_emit_block(e, "join"), ends[2];
-  bool varying = fst_emit_is_varying(e, data->args[1]) || fst_emit_is_varying(e, data->args[2]);
-  uint32_t lanes = varying ? e->lane.lanes : 1;
-  LLVMBuildCondBr(e->b, condition, then, other);
+static LLVMValueRef branch(fst_emit *e, LLVMValueRef condition, side_fn then, side_fn other, const void *context, uint32_t lanes) {
+  LLVMBasicBlockRef yes = fst_emit_block(e, "then"), no = fst_emit_block(e, "else"), join = fst_emit_block(e, "join"), ends[2];
+  LLVMBuildCondBr(e->b, condition, yes, no);
   LLVMValueRef values[2];
-  values[0] = branch_side(e, then, join, data->args[1], lanes, &ends[0]);
-  values[1] = branch_side(e, other, join, data->args[2], lanes, &ends[1]);
+  values[0] = branch_side(e, yes, join, then, context, lanes, &ends[0]);
+  values[1] = branch_side(e, no, join, other, context, lanes, &ends[1]);
   LLVMPositionBuilderAtEnd(e->b, join);
   LLVMValueRef phi = LLVMBuildPhi(e->b, LLVMTypeOf(values[0]), "");
   LLVMAddIncoming(phi, values, ends, 2);
   return phi;
 }
 
+// A condition as conjunctions: what is one for all lanes (the row of a padded image is inside), and the rest. Testing
+// the first by a branch keeps the masks of the second near their use, in the width of the data.
+enum { MAX_PARTS = 16 };
+typedef struct condition_parts { fst_kx uniform[MAX_PARTS], varying[MAX_PARTS]; uint32_t uniform_count, varying_count; } condition_parts;
+
+static void condition_split(const fst_emit *e, fst_kx x, condition_parts *out) {
+  const fst_kx_data *data = fst_emit_get(e, x);
+  if (data->kind == FST_KX_PRIM && data->prim == FST_PRIM_AND && fst_emit_is_varying(e, x) && out->varying_count + out->uniform_count + 2 < MAX_PARTS) {
+    condition_split(e, data->args[0], out);
+    condition_split(e, data->args[1], out);
+  } else if (fst_emit_is_varying(e, x)) {
+    out->varying[out->varying_count++] = x;
+  } else {
+    out->uniform[out->uniform_count++] = x;
+  }
+}
+
+static LLVMValueRef conjunction(fst_emit *e, const fst_kx *parts, uint32_t count) {
+  LLVMValueRef all = fst_emit_expr(e, parts[0]);
+  for (uint32_t i = 1; i < count; i++) all = LLVMBuildAnd(e->b, all, fst_emit_expr(e, parts[i]), "");
+  return all;
+}
+
+typedef struct select_context { const fst_kx_data *data; const condition_parts *parts; } select_context;
+
+static LLVMValueRef select_then(fst_emit *e, const void *context) {
+  const select_context *c = context;
+  if (!c->parts) return fst_emit_expr(e, c->data->args[1]);
+  return select_masked(e, c->data, conjunction(e, c->parts->varying, c->parts->varying_count));
+}
+
+static LLVMValueRef select_other(fst_emit *e, const void *context) { return fst_emit_expr(e, ((const select_context *)context)->data->args[2]); }
+
 static LLVMValueRef emit_select(fst_emit *e, const fst_kx_data *data) {
-  LLVMValueRef condition = fst_emit_expr(e, data->args[0]);
   bool faults = e->may_fault[data->args[1].id] || e->may_fault[data->args[2].id];
   bool heavy = e->has_reduce[data->args[1].id] || e->has_reduce[data->args[2].id];
-  bool is_scalar = fst_emit_lane_count(condition) == 1;
-  if (is_scalar && (faults || heavy)) return select_branch(e, data, condition);
-  if (faults) return select_masked(e, data, condition);
-  LLVMValueRef args[] = {condition, fst_emit_expr(e, data->args[1]), fst_emit_expr(e, data->args[2])};
+  bool varying = fst_emit_is_varying(e, data->args[1]) || fst_emit_is_varying(e, data->args[2]);
+  select_context context = {data, NULL};
+  if ((faults || heavy) && !fst_emit_is_varying(e, data->args[0]))
+    return branch(e, fst_emit_expr(e, data->args[0]), select_then, select_other, &context, varying ? e->lane.lanes : 1);
+  if (faults) {
+    condition_parts parts = {.uniform_count = 0};
+    condition_split(e, data->args[0], &parts);
+    if (!parts.uniform_count) return select_masked(e, data, fst_emit_expr(e, data->args[0]));
+    context.parts = &parts;
+    return branch(e, conjunction(e, parts.uniform, parts.uniform_count), select_then, select_other, &context, e->lane.lanes);
+  }
+  LLVMValueRef args[] = {fst_emit_expr(e, data->args[0]), fst_emit_expr(e, data->args[1]), fst_emit_expr(e, data->args[2])};
   return fst_emit_prim(e, FST_PRIM_SELECT, data->dtype, args, 3);
 }
 
-static LLVMValueRef where_branch(fst_emit *e, LLVMValueRef condition, fst_value_fn value, const void *context) {
-  LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b), then = fst_emit_block(e, "then"), join = fst_emit_block(e, "join");
-  LLVMBuildCondBr(e->b, condition, then, join);
-  LLVMPositionBuilderAtEnd(e->b, then);
-  size_t mark = fst_emit_scope_open(e);
-  LLVMValueRef result = value(e, context);
-  fst_emit_scope_close(e, mark);
-  LLVMBasicBlockRef end = LLVMGetInsertBlock(e->b);
-  LLVMBuildBr(e->b, join);
-  LLVMPositionBuilderAtEnd(e->b, join);
-  LLVMValueRef phi = LLVMBuildPhi(e->b, LLVMTypeOf(result), ""), zero = LLVMConstNull(LLVMTypeOf(result));
-  LLVMAddIncoming(phi, &zero, &here, 1);
-  LLVMAddIncoming(phi, &result, &end, 1);
-  return phi;
-}
+// ---- a value where a condition holds, else 0 ----
 
-LLVMValueRef fst_emit_where(fst_emit *e, fst_kx condition, bool faults, fst_value_fn value, const void *context) {
-  LLVMValueRef holds = fst_emit_expr(e, condition), outer = e->lane.chosen;
-  bool varies = fst_emit_lane_count(holds) > 1;
-  if (faults && !varies) return where_branch(e, holds, value, context);
+typedef struct where_context { fst_value_fn value; const void *context; const condition_parts *parts; LLVMTypeRef type; bool faults; } where_context;
+
+static LLVMValueRef where_masked(fst_emit *e, const where_context *w, LLVMValueRef holds) {
+  LLVMValueRef outer = e->lane.chosen;
   size_t mark = fst_emit_scope_open(e);
-  if (faults) e->lane.chosen = outer ? LLVMBuildAnd(e->b, outer, holds, "") : holds;
-  LLVMValueRef result = value(e, context);
+  if (w->faults) e->lane.chosen = outer ? LLVMBuildAnd(e->b, outer, holds, "") : holds;
+  LLVMValueRef result = w->value(e, w->context);
   e->lane.chosen = outer;
   mask_scope_close(e, mark);
-  if (varies) result = fst_emit_splat(e, result, e->lane.lanes);
+  result = fst_emit_splat(e, result, fst_emit_lane_count(holds));
   return LLVMBuildSelect(e->b, holds, result, LLVMConstNull(LLVMTypeOf(result)), "");
+}
+
+static LLVMValueRef where_then(fst_emit *e, const void *context) {
+  const where_context *w = context;
+  if (!w->parts->varying_count) return w->value(e, w->context);
+  return where_masked(e, w, conjunction(e, w->parts->varying, w->parts->varying_count));
+}
+
+static LLVMValueRef where_other(fst_emit *e, const void *context) {
+  (void)e;
+  return LLVMConstNull(((const where_context *)context)->type);
+}
+
+LLVMValueRef fst_emit_where(fst_emit *e, fst_kx condition, fst_dtype dtype, bool faults, fst_value_fn value, const void *context) {
+  condition_parts parts = {.uniform_count = 0};
+  where_context w = {value, context, &parts, fst_llvm_value_type(e->unit, dtype), faults};
+  condition_split(e, condition, &parts);
+  if (!faults || !parts.uniform_count) return where_masked(e, &w, fst_emit_expr(e, condition));
+  return branch(e, conjunction(e, parts.uniform, parts.uniform_count), where_then, where_other, &w, e->lane.lanes);
 }
 
 // ---- everything else ----
