@@ -552,6 +552,21 @@ static void number_positions(specializer *sp, fst_block_id block) {
   }
 }
 
+// A tuple that comes from outside is taken apart at once, so that its items' types are not forgotten.
+static binding open_tuple(specializer *sp, world *w, fst_value_id value) {
+  const fst_type_data *t = fst_value_type_data(sp->out, value);
+  if (t->kind == FST_TY_INT && !fst_dim_is_known(fst_value_get(sp->out, value)->sym)) fst_value_get(sp->out, value)->sym = fresh_symbol(sp, w, true);
+  if (t->kind != FST_TY_TUPLE) return bind_value(value);
+  fst_node_id unpack = emit_node(sp, w, FST_OP_TUPLE_UNPACK, &value, 1, t->count, FST_NO_LOC);
+  binding *items = FST_NEW_ARRAY(&sp->arena, binding, t->count + 1);
+  for (uint32_t i = 0; i < t->count; i++) {
+    fst_value_id item = fst_node_get(sp->out, unpack)->results[i];
+    fst_value_set_type(sp->out, item, instantiate(sp, w, t->items[i]));
+    items[i] = open_tuple(sp, w, item);
+  }
+  return new_tuple(sp, fst_value_type(sp->out, value), items, t->count);
+}
+
 static fst_status walk_once(specializer *sp, fst_graph **out) {
   fst_graph *src = sp->src;
   sp->out = fst_graph_create(src->module, src->name);
@@ -581,7 +596,7 @@ static fst_status walk_once(specializer *sp, fst_graph **out) {
     fst_value *v = fst_value_get(sp->out, params.data[i]);
     fst_value_set_type(sp->out, params.data[i], instantiate(sp, &w, v->type));
     if (fst_type_is(src->module->types, v->type, FST_TY_INT)) v->sym = fresh_symbol(sp, &w, true);
-    world_set(&w, entry->params.data[i], bind_value(params.data[i]));
+    world_set(&w, entry->params.data[i], open_tuple(sp, &w, params.data[i]));
   }
   fst_vec_free(&params);
   sp->first_local_symbol = fst_dims_symbol_count(sp->out->dims);
