@@ -13,7 +13,7 @@
 // Options that `compile` and `dump` share.
 typedef struct source_options {
   fst_words inputs, examples, methods, libraries;  // the first three only so that they are known: see signature.h
-  const char *bridge, *target;
+  const char *bridge, *target, *archive;
   bool eval, allow_fallback, verify_each, time, stats;
   const char *dump_after;
 } source_options;
@@ -26,6 +26,7 @@ typedef struct source_options {
   FST_FLAG("--eval", "switch the model to evaluation mode first", &(o).eval),                          \
   FST_FLAG("--allow-fallback", "run ops without native code through libtorch", &(o).allow_fallback),   \
   FST_LIST("--library", "FILE.so", "custom ops of the archive", &(o).libraries),                       \
+  FST_TEXT("--archive", "FILE.pt", "for IR text: the archive that holds its tensors", &(o).archive),   \
   FST_TEXT("--bridge", "FILE.so", "libfiresteel_torch.so, if it is not beside the compiler", &(o).bridge), \
   FST_FLAG("--verify-each", "verify after every pass", &(o).verify_each),                              \
   FST_TEXT("--dump-after", "A,B|all", "print to standard error after these passes", &(o).dump_after),  \
@@ -50,7 +51,7 @@ static fst_compiler_options compiler_options(const source_options *o, const fst_
 }
 
 static fst_status source_open(const source_options *o, const char *path, const fst_compiler_api **out_compiler, fst_source **out) {
-  fst_compiler_open_options open = {o->bridge, o->eval, o->libraries.data, (uint32_t)o->libraries.len};
+  fst_compiler_open_options open = {o->bridge, o->eval, o->libraries.data, (uint32_t)o->libraries.len, o->archive};
   FST_TRY(fst_cli_compiler(out_compiler));
   return (*out_compiler)->open(path, &open, out);
 }

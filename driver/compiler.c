@@ -22,7 +22,7 @@ static fst_status compiler_open(const char *path, const fst_compiler_open_option
   fst_source *source = calloc(1, sizeof *source);
   if (!source) return FST_FAIL(FST_ERR_RESOURCE, "out of memory");
   fst_source_options given = {0};
-  if (options) given = (fst_source_options){options->bridge, options->eval, options->libraries, options->library_count};
+  if (options) given = (fst_source_options){options->bridge, options->eval, options->libraries, options->library_count, options->archive};
   fst_status status = fst_source_open(path, &given, source);
   if (status) free(source);
   else *out = source;

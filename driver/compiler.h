@@ -21,6 +21,7 @@ typedef struct fst_compiler_open_options {
   bool eval;                        // switch to evaluation mode first
   const char *const *libraries;     // custom op libraries
   uint32_t library_count;
+  const char *archive;              // for IR text: the archive that holds its tensors
 } fst_compiler_open_options;
 
 typedef struct fst_compiler_signature {

@@ -81,8 +81,10 @@ static fst_status zip_member_read(fst_package *p, zip_t *zip, zip_uint64_t index
   if (!file) return FST_FAIL(FST_ERR_CORRUPT, "%s: member %s: %s", path, info.name, zip_strerror(zip));
   char *bytes = fst_arena_alloc(&p->arena, info.size + 1);
   zip_int64_t got = zip_fread(file, bytes, info.size);
-  int closed = zip_fclose(file);  // this is where a wrong checksum shows
-  if (got < 0 || (zip_uint64_t)got != info.size || closed != 0) return FST_FAIL(FST_ERR_CORRUPT, "%s: member %s is damaged", path, info.name);
+  char beyond;
+  zip_int64_t more = zip_fread(file, &beyond, 1);  // a wrong checksum shows at the end
+  int closed = zip_fclose(file);
+  if (got < 0 || (zip_uint64_t)got != info.size || more != 0 || closed != 0) return FST_FAIL(FST_ERR_CORRUPT, "%s: member %s is damaged", path, info.name);
   file_add(p, info.name, bytes, info.size);
   return NULL;
 }

@@ -25,10 +25,23 @@ static bool is_ir_text(const char *bytes, size_t len) {
   return len - at >= strlen(IR_HEAD) && !memcmp(bytes + at, IR_HEAD, strlen(IR_HEAD));
 }
 
-static fst_status ir_open(const char *path, const fst_mapping *file, fst_source *out) {
+// The text's storages name places in the archive and in the importer's side file, which importing the archive once
+// more makes again, the same.
+static fst_status ir_map(const fst_source_options *options, fst_import *import) {
+  fst_import_options given = {options->bridge, options->eval, options->libraries, options->library_count};
+  fst_text unused = {0};
+  if (!options->archive) return FST_FAIL(FST_ERR_INVALID, "the text describes tensors whose bytes are in an archive; name it with --archive");
+  FST_TRY(fst_import_text(options->archive, &given, &unused, &import->side));
+  fst_text_deinit(&unused);
+  FST_TRY(fst_file_map(options->archive, &import->archive));
+  return fst_module_map(import->module, import->archive.data, import->archive.size, import->side.data, import->side.size);
+}
+
+static fst_status ir_open(const char *path, const fst_mapping *file, const fst_source_options *options, fst_source *out) {
   FST_TRY(fst_module_parse(file->data, file->size, path, &out->import.module));
   fst_status status = fst_module_verify(out->import.module);
-  if (!status && out->import.module->storages.len) status = FST_FAIL(FST_ERR_INVALID, "the text describes tensors whose bytes are in an archive; give the archive");
+  if (!status && out->import.module->storages.len) status = ir_map(options, &out->import);
+  if (!status) out->name = fst_arena_strdup(&out->arena, fst_sym_text(&out->import.module->strings, out->import.module->source));
   return fst_error_prefix(status, "%s", path);
 }
 
@@ -79,7 +92,7 @@ static fst_status file_open(const char *path, const fst_source_options *options,
   fst_mapping file;
   FST_TRY(fst_file_map(path, &file));
   bool is_text = is_ir_text(file.data, file.size);
-  fst_status status = is_text ? ir_open(path, &file, s) : NULL;
+  fst_status status = is_text ? ir_open(path, &file, options, s) : NULL;
   bool is_zip = file.size >= 4 && !memcmp(file.data, "PK", 2);
   fst_mapping_deinit(&file);
   if (is_text || status) return status;

@@ -21,6 +21,7 @@ typedef struct fst_source_options {
   bool eval;
   const char *const *libraries;     // custom op libraries
   uint32_t library_count;
+  const char *archive;              // for IR text: where the bytes of its tensors are; NULL: it has none
 } fst_source_options;
 
 fst_status fst_source_open(const char *path, const fst_source_options *options, fst_source *out);

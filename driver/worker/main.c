@@ -181,7 +181,7 @@ static fst_status source_open(worker *w, const fst_message *request, const fst_w
     return NULL;
   }
   source_forget(w);
-  fst_compiler_open_options open = {bridge, options->eval, options->libraries, options->library_count};
+  fst_compiler_open_options open = {bridge, options->eval, options->libraries, options->library_count, NULL};
   fst_status status = w->compiler->open(path, &open, &w->source);
   if (status) {
     w->retire = true;
