@@ -70,13 +70,20 @@ static fst_status zip_open_path(const char *path, zip_t **out) {
   return status;
 }
 
-static fst_status zip_member_read(fst_package *p, zip_t *zip, zip_uint64_t index, const char *path) {
+// Deflate makes nothing more than about a thousand times smaller, so a member that claims more is not believed
+// before memory is taken for it.
+enum { LARGEST_RATIO = 1100, SMALL_MEMBER = 65536 };
+
+static bool size_is_possible(const zip_stat_t *info, uint64_t file_bytes) {
+  return info->comp_size <= file_bytes && info->size <= SMALL_MEMBER + info->comp_size * LARGEST_RATIO;
+}
+
+static fst_status zip_member_read(fst_package *p, zip_t *zip, zip_uint64_t index, const char *path, uint64_t file_bytes) {
   zip_stat_t info;
-  if (zip_stat_index(zip, index, 0, &info) != 0 || !(info.valid & ZIP_STAT_SIZE) || !(info.valid & ZIP_STAT_NAME))
-    return FST_FAIL(FST_ERR_CORRUPT, "%s: its directory is damaged", path);
+  zip_uint64_t needed = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_NAME;
+  if (zip_stat_index(zip, index, 0, &info) != 0 || (info.valid & needed) != needed) return FST_FAIL(FST_ERR_CORRUPT, "%s: its directory is damaged", path);
   if (!is_kept(info.name)) return NULL;
-  // A member that claims more than a thousandfold of what it takes is not a model.
-  if ((info.valid & ZIP_STAT_COMP_SIZE) && info.size / 1100 > info.comp_size + 64) return FST_FAIL(FST_ERR_CORRUPT, "%s: member %s claims %llu bytes", path, info.name, (unsigned long long)info.size);
+  if (!size_is_possible(&info, file_bytes)) return FST_FAIL(FST_ERR_CORRUPT, "%s: member %s claims %llu bytes", path, info.name, (unsigned long long)info.size);
   zip_file_t *file = zip_fopen_index(zip, index, 0);
   if (!file) return FST_FAIL(FST_ERR_CORRUPT, "%s: member %s: %s", path, info.name, zip_strerror(zip));
   char *bytes = fst_arena_alloc(&p->arena, info.size + 1);
@@ -91,10 +98,12 @@ static fst_status zip_member_read(fst_package *p, zip_t *zip, zip_uint64_t index
 
 static fst_status zip_read(fst_package *p, const char *path) {
   zip_t *zip;
+  struct stat file;
+  if (stat(path, &file) != 0) return fst_errno_status(errno, "cannot open", path);
   FST_TRY(zip_open_path(path, &zip));
   fst_status status = NULL;
   zip_int64_t count = zip_get_num_entries(zip, 0);
-  for (zip_int64_t i = 0; i < count && !status; i++) status = zip_member_read(p, zip, (zip_uint64_t)i, path);
+  for (zip_int64_t i = 0; i < count && !status; i++) status = zip_member_read(p, zip, (zip_uint64_t)i, path, (uint64_t)file.st_size);
   zip_discard(zip);
   return status;
 }
