@@ -1,9 +1,5 @@
-// Building kernels: hash-consed expressions, folded and simplified as they are made.
-//
-// Laws of the simplifier: the value at every point stays the same, bit for bit (so nothing is dropped or
-// reordered on floats except what IEEE 754 makes exact); constants go right; a rule makes the expression
-// strictly smaller or moves it to that form.
-#include "ir/kernel/kernel.h"
+// Building kernels: hash-consed expressions, folded here and simplified by rules.c as they are made.
+#include "ir/kernel/rules.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,75 +122,6 @@ static bool commutes(fst_prim prim) {
   return prim == FST_PRIM_ADD || prim == FST_PRIM_MUL || prim == FST_PRIM_EQ || prim == FST_PRIM_NE || prim == FST_PRIM_AND || prim == FST_PRIM_OR || prim == FST_PRIM_XOR;
 }
 static bool is_const(const fst_kernel *k, fst_kx x) { return fst_kx_get(k, x)->kind == FST_KX_CONST; }
-// An integer constant of this value?
-static bool is_value(const fst_kernel *k, fst_kx x, int64_t value) {
-  const fst_kx_data *d = fst_kx_get(k, x);
-  return d->kind == FST_KX_CONST && !fst_dtype_is_float(d->dtype) && (int64_t)d->bits == value;
-}
-static const fst_kx_data *prim_of(const fst_kernel *k, fst_kx x, fst_prim prim) {
-  const fst_kx_data *d = fst_kx_get(k, x);
-  return d->kind == FST_KX_PRIM && d->prim == prim ? d : NULL;
-}
-
-// Integer and bool identities. FST_NO_KX: none applies.
-static fst_kx simplify_int(fst_kernel *k, fst_prim prim, fst_dtype dtype, const fst_kx *a) {
-  const fst_kx_data *inner;
-  switch (prim) {
-    case FST_PRIM_ADD:
-      if (is_value(k, a[1], 0)) return a[0];
-      if (is_const(k, a[1]) && (inner = prim_of(k, a[0], FST_PRIM_ADD)) && is_const(k, inner->args[1])) {   // (x + c) + d
-        fst_kx x = inner->args[0], c = inner->args[1];
-        return fst_kx_prim2(k, FST_PRIM_ADD, x, fst_kx_prim2(k, FST_PRIM_ADD, c, a[1]));
-      }
-      break;
-    case FST_PRIM_SUB:
-      if (is_value(k, a[1], 0)) return a[0];
-      if (fst_kx_eq(a[0], a[1])) return fst_kx_const_bits(k, dtype, 0);
-      if (is_const(k, a[1])) return fst_kx_prim2(k, FST_PRIM_ADD, a[0], fst_kx_prim1(k, FST_PRIM_NEG, a[1]));
-      if ((inner = prim_of(k, a[0], FST_PRIM_ADD))) {   // (x + y) - x
-        if (fst_kx_eq(inner->args[0], a[1])) return inner->args[1];
-        if (fst_kx_eq(inner->args[1], a[1])) return inner->args[0];
-      }
-      break;
-    case FST_PRIM_MUL:
-      if (is_value(k, a[1], 1)) return a[0];
-      if (is_value(k, a[1], 0)) return a[1];
-      if (is_const(k, a[1]) && (inner = prim_of(k, a[0], FST_PRIM_MUL)) && is_const(k, inner->args[1])) {
-        fst_kx x = inner->args[0], c = inner->args[1];
-        return fst_kx_prim2(k, FST_PRIM_MUL, x, fst_kx_prim2(k, FST_PRIM_MUL, c, a[1]));
-      }
-      break;
-    case FST_PRIM_DIV:
-      if (is_value(k, a[1], 1)) return a[0];
-      break;
-    case FST_PRIM_REM:
-      if (is_value(k, a[1], 1)) return fst_kx_const_bits(k, dtype, 0);
-      break;
-    case FST_PRIM_MIN: case FST_PRIM_MAX:
-      if (fst_kx_eq(a[0], a[1])) return a[0];
-      break;
-    case FST_PRIM_AND:
-      if (fst_kx_eq(a[0], a[1])) return a[0];
-      if (dtype == FST_BOOL && is_value(k, a[1], 1)) return a[0];
-      if (is_value(k, a[1], 0)) return a[1];
-      break;
-    case FST_PRIM_OR:
-      if (fst_kx_eq(a[0], a[1]) || is_value(k, a[1], 0)) return a[0];
-      if (dtype == FST_BOOL && is_value(k, a[1], 1)) return a[1];
-      break;
-    case FST_PRIM_EQ: case FST_PRIM_LE:
-      if (fst_kx_eq(a[0], a[1])) return fst_kx_bool(k, true);
-      break;
-    case FST_PRIM_NE: case FST_PRIM_LT:
-      if (fst_kx_eq(a[0], a[1])) return fst_kx_bool(k, false);
-      break;
-    case FST_PRIM_NOT:
-      if ((inner = prim_of(k, a[0], FST_PRIM_NOT))) return inner->args[0];
-      break;
-    default: break;
-  }
-  return FST_NO_KX;
-}
 
 // Operands stay in the order they were given in, which is what the text shows; but where the swapped form is there
 // already, that is taken.
@@ -210,12 +137,11 @@ static fst_kx make_prim(fst_kernel *k, fst_prim prim, fst_dtype dtype, const fst
 }
 
 static fst_kx select_prim(fst_kernel *k, const fst_kx *a) {
-  const fst_kx_data *c = fst_kx_get(k, a[0]);
-  FST_ASSERT(c->dtype == FST_BOOL, "select in %s needs a bool", k->name);
-  FST_ASSERT(fst_kx_get(k, a[1])->dtype == fst_kx_get(k, a[2])->dtype, "the sides of a select in %s differ", k->name);
-  if (c->kind == FST_KX_CONST) return c->bits ? a[1] : a[2];
-  if (fst_kx_eq(a[1], a[2])) return a[1];
-  return make_prim(k, FST_PRIM_SELECT, fst_kx_get(k, a[1])->dtype, a, 3);
+  fst_dtype dtype = fst_kx_get(k, a[1])->dtype;
+  FST_ASSERT(fst_kx_get(k, a[0])->dtype == FST_BOOL, "select in %s needs a bool", k->name);
+  FST_ASSERT(dtype == fst_kx_get(k, a[2])->dtype, "the sides of a select in %s differ", k->name);
+  fst_kx simpler = fst_rules_prim(k, FST_PRIM_SELECT, dtype, a);
+  return simpler.id ? simpler : make_prim(k, FST_PRIM_SELECT, dtype, a, 3);
 }
 
 fst_kx fst_kx_prim(fst_kernel *k, fst_prim prim, const fst_kx *args, uint32_t count) {
@@ -240,11 +166,8 @@ fst_kx fst_kx_prim(fst_kernel *k, fst_prim prim, const fst_kx *args, uint32_t co
     a[0] = a[1];
     a[1] = t;
   }
-  if (!fst_dtype_is_float(dtype)) {
-    fst_kx simpler = simplify_int(k, prim, dtype, a);
-    if (simpler.id) return simpler;
-  }
-  return make_prim(k, prim, result, a, count);
+  fst_kx simpler = fst_rules_prim(k, prim, dtype, a);
+  return simpler.id ? simpler : make_prim(k, prim, result, a, count);
 }
 
 fst_kx fst_kx_prim1(fst_kernel *k, fst_prim prim, fst_kx a) { return fst_kx_prim(k, prim, &a, 1); }
@@ -255,7 +178,8 @@ fst_kx fst_kx_convert(fst_kernel *k, fst_kx a, fst_dtype dtype) {
   const fst_kx_data *d = fst_kx_get(k, a);
   if (d->dtype == dtype) return a;
   if (d->kind == FST_KX_CONST) return fst_kx_const_bits(k, dtype, fst_convert_eval(d->dtype, dtype, d->bits));
-  return make_prim(k, FST_PRIM_CONVERT, dtype, &a, 1);
+  fst_kx simpler = fst_rules_convert(k, a, dtype);
+  return simpler.id ? simpler : make_prim(k, FST_PRIM_CONVERT, dtype, &a, 1);
 }
 
 fst_kx fst_kx_bitcast(fst_kernel *k, fst_kx a, fst_dtype dtype) {
@@ -380,63 +304,4 @@ uint64_t *fst_kernel_free_vars(const fst_kernel *k, fst_arena *arena, uint32_t *
       for (uint32_t w = 0; w < words; w++) set[w] |= sets[(size_t)d->extents[i].id * words + w];
   }
   return sets;
-}
-
-bool fst_kx_affine(fst_kernel *k, fst_kx x, const uint32_t *vars, uint32_t count, fst_kx *out_c, fst_kx *out_rest) {
-  fst_kx_data d = *fst_kx_get(k, x);
-  fst_kx ca[FST_KERNEL_MAX_DIMS * 2], cb[FST_KERNEL_MAX_DIMS * 2], ra, rb;
-  FST_ASSERT(count <= FST_KERNEL_MAX_DIMS * 2, "affine in %u variables", count);
-  bool free = true;
-  for (uint32_t i = 0; i < count; i++) {
-    out_c[i] = fst_kx_int(k, 0);
-    if (d.kind == FST_KX_VAR && d.index == vars[i]) {
-      for (uint32_t j = 0; j < count; j++) out_c[j] = fst_kx_int(k, i == j);
-      *out_rest = fst_kx_int(k, 0);
-      return true;
-    }
-    free = free && !fst_kx_depends(k, x, vars[i]);
-  }
-  if (free) {
-    *out_rest = x;
-    return true;
-  }
-  if (d.kind != FST_KX_PRIM) return false;
-  switch (d.prim) {
-    case FST_PRIM_ADD: case FST_PRIM_SUB:
-      if (!fst_kx_affine(k, d.args[0], vars, count, ca, &ra) || !fst_kx_affine(k, d.args[1], vars, count, cb, &rb)) return false;
-      for (uint32_t i = 0; i < count; i++) out_c[i] = fst_kx_prim2(k, d.prim, ca[i], cb[i]);
-      *out_rest = fst_kx_prim2(k, d.prim, ra, rb);
-      return true;
-    case FST_PRIM_NEG:
-      if (!fst_kx_affine(k, d.args[0], vars, count, ca, &ra)) return false;
-      for (uint32_t i = 0; i < count; i++) out_c[i] = fst_kx_prim1(k, FST_PRIM_NEG, ca[i]);
-      *out_rest = fst_kx_prim1(k, FST_PRIM_NEG, ra);
-      return true;
-    case FST_PRIM_MUL: {
-      for (int side = 0; side < 2; side++) {
-        fst_kx factor = d.args[1 - side];
-        bool fixed = true;
-        for (uint32_t i = 0; i < count; i++) fixed = fixed && !fst_kx_depends(k, factor, vars[i]);
-        if (!fixed || !fst_kx_affine(k, d.args[side], vars, count, ca, &ra)) continue;
-        for (uint32_t i = 0; i < count; i++) out_c[i] = fst_kx_prim2(k, FST_PRIM_MUL, ca[i], factor);
-        *out_rest = fst_kx_prim2(k, FST_PRIM_MUL, ra, factor);
-        return true;
-      }
-      return false;
-    }
-    default: return false;
-  }
-}
-
-static bool is_zero_float(const fst_kernel *k, fst_kx x) {
-  const fst_kx_data *d = fst_kx_get(k, x);
-  return d->kind == FST_KX_CONST && fst_dtype_is_float(d->dtype) && !d->bits;
-}
-
-bool fst_kx_is_contraction(const fst_kernel *k, fst_kx x) {
-  const fst_kx_data *d = fst_kx_get(k, x);
-  if (d->kind != FST_KX_REDUCE || d->reduce != FST_REDUCE_SUM || !fst_dtype_is_float(d->dtype)) return false;
-  const fst_kx_data *body = prim_of(k, d->args[0], FST_PRIM_SELECT);
-  if (body) return is_zero_float(k, body->args[2]) && prim_of(k, body->args[1], FST_PRIM_MUL);
-  return prim_of(k, d->args[0], FST_PRIM_MUL) != NULL;
 }
