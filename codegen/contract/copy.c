@@ -187,7 +187,8 @@ static void copy_last(fst_emit *e, copy_loop *l) {
   uint32_t last = c->dim_count - 1, lanes = (uint32_t)e->unit->target->vector_bytes / (uint32_t)fst_dtype_size(c->dtype);
   const fst_side *side = &l->p->products[c->product].left;
   bool mask_tail = fst_emit_masks_tails(e, side->factors, side->count);
-  fst_emit_lane_loop(e, c->movers[c->driver[last]].var, fst_emit_int(e, c->size[last]), lanes, mask_tail, copy_store, l);
+  fst_lane_loop loop = {c->movers[c->driver[last]].var, lanes, mask_tail, side->mask.id != 0, copy_store, l};
+  fst_emit_lane_loop(e, &loop, fst_emit_int(e, c->size[last]));
 }
 
 static void copy_dim(fst_emit *e, copy_loop *l) {
@@ -222,12 +223,20 @@ static bool drives(const fst_copy *c, uint32_t mover) {
 void fst_copy_emit(fst_emit *e, const fst_plan *p, const fst_copy *c) {
   const fst_product *product = &p->products[c->product];
   size_t mark = fst_emit_scope_open(e);
+  fst_kx extents[FST_COPY_MOVERS];
+  for (uint32_t i = 0; i < c->mover_count; i++) {  // drivers run on beyond what their extents say
+    extents[i] = e->extents[c->movers[i].var];
+    e->extents[c->movers[i].var] = FST_NO_KX;
+  }
   for (uint32_t i = 0; i < c->mover_count; i++)
     if (!drives(c, i)) fst_emit_var_bind(e, c->movers[i].var, fst_emit_int(e, 0), false);
   for (uint32_t i = 0; i < product->still_count; i++) fst_emit_var_bind(e, product->still[i], fst_emit_int(e, 0), false);
   copy_loop l = {p, c, fst_emit_int(e, 0), 0};
   copy_dim(e, &l);
   for (uint32_t i = 0; i < product->still_count; i++) fst_emit_var_unbind(e, product->still[i]);
-  for (uint32_t i = 0; i < c->mover_count; i++) fst_emit_var_unbind(e, c->movers[i].var);
+  for (uint32_t i = 0; i < c->mover_count; i++) {
+    fst_emit_var_unbind(e, c->movers[i].var);
+    e->extents[c->movers[i].var] = extents[i];
+  }
   fst_emit_scope_close(e, mark);
 }

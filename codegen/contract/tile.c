@@ -188,7 +188,7 @@ static void row_unbind(fst_emit *e, const tile *t) {
 // The lane variable is bound only while something that depends on it is evaluated.
 void fst_lanes_enter(fst_emit *e, const fst_plan *p, LLVMValueRef base, LLVMValueRef mask) {
   uint32_t lane = var_of(p, p->lane);
-  if (p->lanes > 1) e->lane = (fst_lane_state){lane, p->lanes, base, mask, NULL};
+  if (p->lanes > 1) e->lane = (fst_lane_state){lane, p->lanes, base, 1, 0, mask, NULL};
   fst_emit_var_bind(e, lane, base, p->lanes > 1);
 }
 

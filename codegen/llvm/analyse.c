@@ -29,22 +29,25 @@ bool fst_emit_const(const fst_emit *e, fst_kx x, int64_t *out) {
 
 // ---- bounds ----
 
-static bool range_of_prim(const fst_emit *e, const fst_kx_data *data, int64_t *out_low, int64_t *out_high) {
+// `here`: with what is known of the variables where code is being emitted.
+static bool range_of(const fst_emit *e, fst_kx x, bool here, int64_t *out_low, int64_t *out_high);
+
+static bool range_of_prim(const fst_emit *e, const fst_kx_data *data, bool here, int64_t *out_low, int64_t *out_high) {
   int64_t al, ah, bl, bh, low, high;
   if (data->arg_count == 3) {  // select
-    if (data->prim != FST_PRIM_SELECT || !fst_emit_range(e, data->args[1], &al, &ah) || !fst_emit_range(e, data->args[2], &bl, &bh)) return false;
+    if (data->prim != FST_PRIM_SELECT || !range_of(e, data->args[1], here, &al, &ah) || !range_of(e, data->args[2], here, &bl, &bh)) return false;
     *out_low = al < bl ? al : bl;
     *out_high = ah > bh ? ah : bh;
     return true;
   }
-  if (!fst_emit_range(e, data->args[0], &al, &ah)) return false;
+  if (!range_of(e, data->args[0], here, &al, &ah)) return false;
   if (data->arg_count == 1) {
     if (data->prim != FST_PRIM_NEG || al == INT64_MIN) return false;
     *out_low = -ah;
     *out_high = -al;
     return true;
   }
-  if (!fst_emit_range(e, data->args[1], &bl, &bh)) return false;
+  if (!range_of(e, data->args[1], here, &bl, &bh)) return false;
   switch (data->prim) {
     case FST_PRIM_ADD: return !__builtin_add_overflow(al, bl, out_low) && !__builtin_add_overflow(ah, bh, out_high);
     case FST_PRIM_SUB: return !__builtin_sub_overflow(al, bh, out_low) && !__builtin_sub_overflow(ah, bl, out_high);
@@ -75,24 +78,40 @@ static bool range_of_prim(const fst_emit *e, const fst_kx_data *data, int64_t *o
   }
 }
 
-bool fst_emit_range(const fst_emit *e, fst_kx x, int64_t *out_low, int64_t *out_high) {
-  const fst_kx_data *data = fst_emit_get(e, x);
+static bool range_of_var(const fst_emit *e, uint32_t var, bool here, int64_t *out_low, int64_t *out_high) {
   int64_t extent;
+  if (here && var == e->lane.var && e->lane.low <= e->lane.high) {
+    *out_low = e->lane.low;
+    *out_high = e->lane.high;
+    return true;
+  }
+  if (here && var != e->lane.var && e->vars[var] && LLVMIsAConstantInt(e->vars[var])) {
+    *out_low = *out_high = LLVMConstIntGetSExtValue(e->vars[var]);
+    return true;
+  }
+  // A variable without iterations has no value at all, so any bounds hold.
+  if (!e->extents[var].id || !fst_emit_const(e, e->extents[var], &extent) || extent < 1) return false;
+  *out_low = 0;
+  *out_high = extent - 1;
+  return true;
+}
+
+static bool range_of(const fst_emit *e, fst_kx x, bool here, int64_t *out_low, int64_t *out_high) {
+  const fst_kx_data *data = fst_emit_get(e, x);
   if (data->dtype != FST_I64) return false;
   switch (data->kind) {
     case FST_KX_CONST:
       *out_low = *out_high = (int64_t)data->bits;
       return true;
-    case FST_KX_VAR:
-      // A variable without iterations has no value at all, so any bounds hold.
-      if (!e->extents[data->index].id || !fst_emit_const(e, e->extents[data->index], &extent) || extent < 1) return false;
-      *out_low = 0;
-      *out_high = extent - 1;
-      return true;
-    case FST_KX_PRIM: return range_of_prim(e, data, out_low, out_high);
+    case FST_KX_VAR: return range_of_var(e, data->index, here, out_low, out_high);
+    case FST_KX_PRIM: return range_of_prim(e, data, here, out_low, out_high);
     default: return false;
   }
 }
+
+bool fst_emit_range(const fst_emit *e, fst_kx x, int64_t *out_low, int64_t *out_high) { return range_of(e, x, false, out_low, out_high); }
+
+bool fst_emit_range_here(const fst_emit *e, fst_kx x, int64_t *out_low, int64_t *out_high) { return range_of(e, x, true, out_low, out_high); }
 
 static bool index_is_safe(const fst_emit *e, fst_kx index, fst_kx size) {
   const fst_kx_data *data = fst_emit_get(e, index);

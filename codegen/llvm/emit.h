@@ -26,6 +26,7 @@ typedef struct fst_lane_state {
   uint32_t var;            // FST_NO_VAR: none
   uint32_t lanes;          // 1: none
   LLVMValueRef base;       // value of the lane variable in lane 0, a scalar i64
+  int64_t low, high;       // bounds of the lane variable in all lanes, if low <= high
   LLVMValueRef tail;       // <lanes x i1>, NULL: all
   LLVMValueRef chosen;     // <lanes x i1>, NULL: all
 } fst_lane_state;
@@ -83,6 +84,8 @@ fst_step fst_emit_step(const fst_emit *e, fst_kx x, uint32_t var);
 fst_step fst_emit_access_step(const fst_emit *e, uint32_t buffer, const fst_kx *indices, uint32_t var);
 // Proven inclusive bounds of an i64 expression.
 bool fst_emit_range(const fst_emit *e, fst_kx x, int64_t *out_low, int64_t *out_high);
+// Bounds of it where we are: variables that stand at a constant, the lane variable in its part of a peeled loop.
+bool fst_emit_range_here(const fst_emit *e, fst_kx x, int64_t *out_low, int64_t *out_high);
 // Whether an access stays inside its buffer for all values that its variables take.
 bool fst_emit_in_bounds(const fst_emit *e, uint32_t buffer, const fst_kx *indices);
 // How many expressions there are below one.
@@ -163,9 +166,16 @@ LLVMBasicBlockRef fst_emit_block(fst_emit *e, const char *name);
 LLVMValueRef fst_emit_alloca(fst_emit *e, LLVMTypeRef type, unsigned align);
 void fst_emit_var_bind(fst_emit *e, uint32_t var, LLVMValueRef value, bool varying);
 void fst_emit_var_unbind(fst_emit *e, uint32_t var);
-// Runs `body` for the lane variable's whole extent: full vectors, then the tail.
+// Runs `body` for the lane variable's whole extent: full vectors, then the tail. Peeled, the first and the last vector
+// are apart from the loop, so that conditions about the edges are known inside it.
 typedef void (*fst_lane_body)(fst_emit *e, void *context);
-void fst_emit_lane_loop(fst_emit *e, uint32_t var, LLVMValueRef count, uint32_t lanes, bool mask_tail, fst_lane_body body, void *context);
+typedef struct fst_lane_loop {
+  uint32_t var, lanes;
+  bool mask_tail, peel;
+  fst_lane_body body;
+  void *context;
+} fst_lane_loop;
+void fst_emit_lane_loop(fst_emit *e, const fst_lane_loop *loop, LLVMValueRef count);
 LLVMValueRef fst_emit_tail_mask(fst_emit *e, LLVMValueRef left, uint32_t lanes);  // lane < left
 
 // ---- reduce.c, statement.c, sort.c ----

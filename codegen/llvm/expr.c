@@ -35,7 +35,14 @@ static void mask_scope_close(fst_emit *e, size_t mark) {
 
 // ---- selects ----
 
+static bool is_all_true(LLVMValueRef mask) { return LLVMIsConstant(mask) && mask == LLVMConstAllOnes(LLVMTypeOf(mask)); }
+
+static bool is_all_false(LLVMValueRef mask) { return LLVMIsConstant(mask) && LLVMIsNull(mask); }
+
 static LLVMValueRef select_masked(fst_emit *e, const fst_kx_data *data, LLVMValueRef condition) {
+  uint32_t lanes = fst_emit_lane_count(condition);
+  if (is_all_true(condition)) return fst_emit_splat(e, fst_emit_expr(e, data->args[1]), lanes);
+  if (is_all_false(condition)) return fst_emit_splat(e, fst_emit_expr(e, data->args[2]), lanes);
   LLVMValueRef outer = e->lane.chosen, sides[2];
   for (int i = 0; i < 2; i++) {
     size_t mark = fst_emit_scope_open(e);
@@ -130,6 +137,7 @@ static LLVMValueRef emit_select(fst_emit *e, const fst_kx_data *data) {
 typedef struct where_context { fst_value_fn value; const void *context; const condition_parts *parts; LLVMTypeRef type; bool faults; } where_context;
 
 static LLVMValueRef where_masked(fst_emit *e, const where_context *w, LLVMValueRef holds) {
+  if (is_all_true(holds)) return fst_emit_splat(e, w->value(e, w->context), fst_emit_lane_count(holds));
   LLVMValueRef outer = e->lane.chosen;
   size_t mark = fst_emit_scope_open(e);
   if (w->faults) e->lane.chosen = outer ? LLVMBuildAnd(e->b, outer, holds, "") : holds;
@@ -185,7 +193,21 @@ static LLVMValueRef clamp(fst_emit *e, LLVMIntPredicate order, LLVMValueRef valu
   return LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, order, value, limit, ""), limit, value, "");
 }
 
+// 1: true in all lanes, 0: false in all, -1: not known. Compares bounds of the two sides.
+static int compare_known(const fst_emit *e, const fst_kx_data *data) {
+  int64_t al, ah, bl, bh;
+  if (!fst_emit_range_here(e, data->args[0], &al, &ah) || !fst_emit_range_here(e, data->args[1], &bl, &bh)) return -1;
+  switch (data->prim) {
+    case FST_PRIM_LT: return ah < bl ? 1 : al >= bh ? 0 : -1;
+    case FST_PRIM_LE: return ah <= bl ? 1 : al > bh ? 0 : -1;
+    case FST_PRIM_EQ: return ah < bl || bh < al ? 0 : -1;
+    default: return ah < bl || bh < al ? 1 : -1;
+  }
+}
+
 static LLVMValueRef compare_evenly(fst_emit *e, const fst_kx_data *data) {
+  int known = compare_known(e, data);
+  if (known >= 0) return fst_emit_splat(e, LLVMConstInt(e->unit->i1, (unsigned)known, 0), e->lane.lanes);
   LLVMValueRef base[] = {fst_emit_at_base(e, data->args[0]), fst_emit_at_base(e, data->args[1])}, lanes[FST_EMIT_MAX_LANES];
   LLVMTypeRef type = e->unit->i64;
   LLVMValueRef difference = fst_llvm_intrinsic(e->unit, "llvm.ssub.sat", &type, 1, base, 2);

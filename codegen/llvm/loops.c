@@ -73,22 +73,26 @@ LLVMValueRef fst_emit_tail_mask(fst_emit *e, LLVMValueRef left, uint32_t lanes) 
   return LLVMBuildICmp(e->b, LLVMIntULT, LLVMConstVector(items, lanes), fst_emit_splat(e, narrow, lanes), "");
 }
 
-// One vector (or, with one lane, one point) at `base`.
-static void lane_body(fst_emit *e, uint32_t var, LLVMValueRef base, uint32_t lanes, LLVMValueRef tail, fst_lane_body body, void *context) {
+// One vector (or, with one lane, one point) at `base`, which lies between `low` and `high` if these are in order.
+static void lane_body(fst_emit *e, const fst_lane_loop *l, LLVMValueRef base, uint32_t lanes, LLVMValueRef tail, int64_t low, int64_t high) {
   fst_lane_state saved = e->lane;
   size_t mark = fst_emit_scope_open(e);
-  if (lanes > 1) e->lane = (fst_lane_state){var, lanes, base, tail, NULL};
-  fst_emit_var_bind(e, var, base, lanes > 1);
-  body(e, context);
-  fst_emit_var_unbind(e, var);
+  if (lanes > 1) e->lane = (fst_lane_state){l->var, lanes, base, low, low <= high ? high + lanes - 1 : high, tail, NULL};
+  fst_emit_var_bind(e, l->var, base, lanes > 1);
+  l->body(e, l->context);
+  fst_emit_var_unbind(e, l->var);
   fst_emit_scope_close(e, mark);
   e->lane = saved;
 }
 
-static void lane_body_loop(fst_emit *e, uint32_t var, LLVMValueRef start, LLVMValueRef end, uint32_t lanes, bool guarded, fst_lane_body body, void *context) {
+static void lane_body_at(fst_emit *e, const fst_lane_loop *l, int64_t base, uint32_t lanes, LLVMValueRef tail) {
+  lane_body(e, l, fst_emit_int(e, base), lanes, tail, base, base);
+}
+
+static void lane_range(fst_emit *e, const fst_lane_loop *l, LLVMValueRef start, LLVMValueRef end, uint32_t lanes, bool guarded, int64_t low, int64_t high) {
   fst_loop loop;
   fst_loop_begin(e, &loop, start, end, lanes, guarded, NULL, 0);
-  lane_body(e, var, loop.iv, lanes, NULL, body, context);
+  lane_body(e, l, loop.iv, lanes, NULL, low, high);
   fst_loop_end(e, &loop, NULL);
 }
 
@@ -99,42 +103,51 @@ static uint32_t power_above(uint32_t n) {
 }
 
 // A constant count leaves a constant tail, which gets a vector of its own size.
-static void const_tail(fst_emit *e, uint32_t var, int64_t start, uint32_t left, bool mask_tail, fst_lane_body body, void *context) {
-  LLVMValueRef base = fst_emit_int(e, start);
+static void const_tail(fst_emit *e, const fst_lane_loop *l, int64_t start, uint32_t left) {
   uint32_t lanes = power_above(left);
   if (lanes == left) {
-    lane_body(e, var, base, lanes, NULL, body, context);
-  } else if (mask_tail) {
-    lane_body(e, var, base, lanes, fst_emit_tail_mask(e, fst_emit_int(e, left), lanes), body, context);
+    lane_body_at(e, l, start, lanes, NULL);
+  } else if (l->mask_tail) {
+    lane_body_at(e, l, start, lanes, fst_emit_tail_mask(e, fst_emit_int(e, left), lanes));
   } else {  // the largest vector that fits, then the rest
-    lane_body(e, var, base, lanes / 2, NULL, body, context);
-    const_tail(e, var, start + lanes / 2, left - lanes / 2, mask_tail, body, context);
+    lane_body_at(e, l, start, lanes / 2, NULL);
+    const_tail(e, l, start + lanes / 2, left - lanes / 2);
   }
 }
 
-static void const_lane_loop(fst_emit *e, uint32_t var, int64_t count, uint32_t lanes, bool mask_tail, fst_lane_body body, void *context) {
-  int64_t full = count / lanes * lanes;
-  if (full == lanes) lane_body(e, var, fst_emit_int(e, 0), lanes, NULL, body, context);
-  else if (full) lane_body_loop(e, var, fst_emit_int(e, 0), fst_emit_int(e, full), lanes, false, body, context);
-  if (count > full) const_tail(e, var, full, (uint32_t)(count - full), mask_tail, body, context);
+static void const_vectors(fst_emit *e, const fst_lane_loop *l, int64_t from, int64_t to) {
+  if (to - from == l->lanes) lane_body_at(e, l, from, l->lanes, NULL);
+  else if (to > from) lane_range(e, l, fst_emit_int(e, from), fst_emit_int(e, to), l->lanes, false, from, to - l->lanes);
 }
 
-void fst_emit_lane_loop(fst_emit *e, uint32_t var, LLVMValueRef count, uint32_t lanes, bool mask_tail, fst_lane_body body, void *context) {
+static void const_lane_loop(fst_emit *e, const fst_lane_loop *l, int64_t count) {
+  int64_t full = count / l->lanes * l->lanes, from = 0, to = full;
+  if (l->peel && full >= 3 * (int64_t)l->lanes) {
+    from = l->lanes;
+    to = count > full ? full : full - l->lanes;
+    lane_body_at(e, l, 0, l->lanes, NULL);
+  }
+  const_vectors(e, l, from, to);
+  if (to < full) lane_body_at(e, l, to, l->lanes, NULL);
+  if (count > full) const_tail(e, l, full, (uint32_t)(count - full));
+}
+
+void fst_emit_lane_loop(fst_emit *e, const fst_lane_loop *l, LLVMValueRef count) {
   if (LLVMIsAConstantInt(count)) {
-    const_lane_loop(e, var, LLVMConstIntGetSExtValue(count), lanes, mask_tail, body, context);
+    const_lane_loop(e, l, LLVMConstIntGetSExtValue(count));
     return;
   }
-  LLVMValueRef full = LLVMBuildAnd(e->b, count, fst_emit_int(e, -(int64_t)lanes), "");
-  lane_body_loop(e, var, fst_emit_int(e, 0), full, lanes, true, body, context);
-  if (!mask_tail) {
-    lane_body_loop(e, var, full, count, 1, true, body, context);
+  LLVMValueRef full = LLVMBuildAnd(e->b, count, fst_emit_int(e, -(int64_t)l->lanes), "");
+  lane_range(e, l, fst_emit_int(e, 0), full, l->lanes, true, 1, 0);
+  if (!l->mask_tail) {
+    lane_range(e, l, full, count, 1, true, 1, 0);
     return;
   }
   LLVMBasicBlockRef tail = fst_emit_block(e, "tail"), done = fst_emit_block(e, "done");
   LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, full, count, ""), tail, done);
   LLVMPositionBuilderAtEnd(e->b, tail);
-  LLVMValueRef mask = fst_emit_tail_mask(e, LLVMBuildSub(e->b, count, full, ""), lanes);
-  lane_body(e, var, full, lanes, mask, body, context);
+  LLVMValueRef mask = fst_emit_tail_mask(e, LLVMBuildSub(e->b, count, full, ""), l->lanes);
+  lane_body(e, l, full, l->lanes, mask, 1, 0);
   LLVMBuildBr(e->b, done);
   LLVMPositionBuilderAtEnd(e->b, done);
 }

@@ -61,7 +61,9 @@ static LLVMValueRef identity(fst_emit *e, const reduction *r) {
 
 static LLVMValueRef float_sum(fst_emit *e, LLVMValueRef a, LLVMValueRef b) {
   LLVMValueRef sum = LLVMBuildFAdd(e->b, a, b, "");
-  if (LLVMIsAInstruction(sum)) LLVMSetFastMathFlags(sum, LLVMFastMathAllowReassoc);
+  if (LLVMIsAInstruction(sum)) LLVMSetFastMathFlags(sum, LLVMFastMathAllowReassoc | LLVMFastMathAllowContract);
+  // A product that is a term may fuse into the sum, as it would if the terms were written without a mask.
+  if (LLVMIsAInstruction(b) && LLVMGetInstructionOpcode(b) == LLVMFMul) LLVMSetFastMathFlags(b, LLVMFastMathAllowContract);
   return sum;
 }
 
@@ -202,7 +204,7 @@ static accumulator visit_at(fst_emit *e, const reduction *r, uint32_t var, LLVMV
   bool own_lanes = r->lane >= 0;
   fst_lane_state saved = e->lane;
   size_t mark = fst_emit_scope_open(e);
-  if (own_lanes) e->lane = lanes > 1 ? (fst_lane_state){var, lanes, base, tail, NULL} : (fst_lane_state){.var = FST_NO_VAR, .lanes = 1};
+  if (own_lanes) e->lane = lanes > 1 ? (fst_lane_state){var, lanes, base, 1, 0, tail, NULL} : (fst_lane_state){.var = FST_NO_VAR, .lanes = 1};
   fst_emit_var_bind(e, var, base, own_lanes && lanes > 1);
   acc = visit(e, r, acc);
   fst_emit_var_unbind(e, var);

@@ -20,7 +20,7 @@ typedef struct nest {
   bool merged[FST_KERNEL_MAX_DIMS];
   int lane;                 // position in the statement's vars, -1: none
   uint32_t lanes;
-  bool mask_tail, conditional;
+  bool mask_tail, peel, conditional;
   nest_body body;
   void *context;
 } nest;
@@ -73,7 +73,8 @@ static void nest_run(fst_emit *e, const nest *n, uint32_t level) {
   }
   LLVMValueRef count = nest_count(e, n, position);
   nest_level next = {n, level + 1};
-  if ((int)position == n->lane) fst_emit_lane_loop(e, var, count, n->lanes, n->mask_tail, nest_next, &next);
+  fst_lane_loop lanes = {var, n->lanes, n->mask_tail, n->peel, nest_next, &next};
+  if ((int)position == n->lane) fst_emit_lane_loop(e, &lanes, count);
   else nest_scalar_loop(e, n, level, var, count, extent_is_ragged(e, n, position));
 }
 
@@ -232,6 +233,20 @@ static bool stores_mask_tails(const fst_emit *e, const fst_kstmt *stmt) {
   return true;
 }
 
+// Selects that protect loads by a condition on the lane variable: padding. Away from the edges it is known.
+static bool guards_lanes(const fst_emit *e, const nest *n) {
+  uint32_t top = 0, weight = 0;
+  for (uint32_t i = 0; i < n->root_count; i++) {
+    top = n->roots[i].id > top ? n->roots[i].id : top;
+    weight += fst_emit_weight(e, n->roots[i]);
+  }
+  for (uint32_t id = 1; id <= top && n->lane >= 0 && weight < 200; id++) {
+    const fst_kx_data *data = &e->kernel->exprs.data[id];
+    if (data->kind == FST_KX_PRIM && data->prim == FST_PRIM_SELECT && e->may_fault[id] && fst_emit_depends(e, data->args[0], n->stmt->vars[n->lane])) return true;
+  }
+  return false;
+}
+
 static void nest_vectorise(fst_emit *e, nest *n) {
   fst_accesses accesses = {0};
   stmt_accesses(e, n, &accesses);
@@ -242,6 +257,7 @@ static void nest_vectorise(fst_emit *e, nest *n) {
   for (uint32_t i = 0; i < n->stmt->carry_count; i++)
     if (fst_set_has(e->ragged, n->stmt->carries[i])) n->lane = -1;
   if (n->lane < 0) n->lanes = 1;
+  n->peel = guards_lanes(e, n);
   map_order(e, n, &reduces);
   fst_vec_free(&accesses);
 }
