@@ -2,7 +2,8 @@
 //
 // Expects a typed graph: a composition looks at ranks, sizes and constants. A node whose row has a `compose` text
 // that applies to it is replaced by the text's nodes, types included; what they are composed of is decomposed as
-// well. Nodes whose text does not apply stay. Conditions that inference raises or guards on were made explicit when
+// well. An in-place op whose functional form is composed becomes that form and a copy into self, so that what is
+// left to functionalise is the copy. Nodes whose text does not apply stay. Conditions that inference raises or guards on were made explicit when
 // the node was typed, so the parts' own guards are not repeated.
 //
 //   %3 : f32[2, 4] = aten::addmm(%b, %x, %w, 1, 1)
@@ -11,6 +12,8 @@
 //   %4 : f32[2, 4] = aten::add.Tensor(%3, %b, 1)
 //
 // Cost: linear in the nodes that are made.
+#include <string.h>
+
 #include "ir/compose.h"
 #include "passes/pass.h"
 
@@ -61,35 +64,69 @@ static fst_node_id first_after(fst_graph *g, fst_node_id before, fst_block_id bl
   return before.id ? fst_node_get(g, before)->next : fst_block_get(g, block)->first;
 }
 
-// The first node to look at next: the composition's, or the one after `id`.
-static fst_node_id node_decompose(fst_pass_ctx *pc, fst_graph *g, fst_node_id id) {
+// Puts the composition in the node's place. False, with nothing changed, when it does not apply.
+static bool node_compose(fst_pass_ctx *pc, fst_graph *g, fst_node_id id) {
   const fst_node *node = fst_node_get(g, id);
-  fst_node_id before = node->prev, next = node->next;
-  fst_block_id block = node->block;
+  fst_node_id before = node->prev;
   uint32_t symbols = fst_dims_symbol_count(g->dims);
   fst_value_id *results = FST_NEW_ARRAY(pc->arena, fst_value_id, node->result_count + 1);
   fst_infer in = {.graph = g, .node = id, .dims = g->dims, .types = g->module->types, .arena = pc->arena};
   int status = fst_compose_build(&in, results);
   fst_vec_free(&in.guards);
-  if (status != FST_INFER_OK) return next;
+  if (status != FST_INFER_OK) return false;
   if (!fst_pass_allow(pc)) {
     while (!fst_node_eq(fst_node_get(g, id)->prev, before)) fst_node_erase(g, fst_node_get(g, id)->prev);
-    return next;
+    return false;
   }
   renaming r = renaming_make(pc, g, node, results, symbols);
-  nodes_rename(g, &r, first_after(g, before, block), id);
+  nodes_rename(g, &r, first_after(g, before, node->block), id);
   for (uint32_t i = 0; i < node->result_count; i++) fst_value_replace(g, node->results[i], results[i]);
   fst_node_erase(g, id);
-  return first_after(g, before, block);
+  return true;
+}
+
+// addmm_(self, ...) as copy_(self, addmm(self, ...)), if the functional form is composed for these operands.
+static bool write_compose(fst_pass_ctx *pc, fst_graph *g, fst_node_id id, fst_op functional) {
+  static const char copy[] = "aten::copy_";
+  const fst_node *node = fst_node_get(g, id);
+  fst_node_id made = fst_node_create(g, functional, node->operands, node->operand_count, 1, node->loc);
+  fst_value_id made_result = fst_node_result(fst_node_get(g, made), 0);
+  fst_node_insert_before(g, id, made);
+  fst_infer in = {0};
+  int status = fst_infer_node(g, made, pc->arena, &in);
+  fst_vec_free(&in.guards);
+  fst_value_id operands[3] = {fst_node_operand(node, 0), made_result, fst_graph_const_bool(g, false)};
+  fst_node_id write = fst_node_create(g, fst_op_find(copy, sizeof copy - 1), operands, 3, 1, node->loc);
+  fst_node_insert_before(g, id, write);
+  fst_value_id written = fst_node_result(fst_node_get(g, write), 0), own = fst_node_result(node, 0);
+  fst_value_set_type(g, written, fst_value_type(g, own));
+  if (status == FST_INFER_OK && node_compose(pc, g, made)) {
+    fst_value_replace(g, own, written);
+    fst_node_erase(g, id);
+    return true;
+  }
+  fst_node_erase(g, write);
+  fst_node_erase(g, made);
+  return false;
+}
+
+static bool node_decompose(fst_pass_ctx *pc, fst_graph *g, fst_node_id id) {
+  fst_op op = fst_node_get(g, id)->op;
+  if (op == FST_OP_UNKNOWN) return false;
+  const fst_op_info *info = fst_op_get(op);
+  if (info->compose) return node_compose(pc, g, id);
+  if (!info->inplace_of || fst_node_get(g, id)->result_count != 1) return false;
+  fst_op functional = fst_op_find(info->inplace_of, strlen(info->inplace_of));
+  return functional != FST_OP_UNKNOWN && fst_op_get(functional)->compose && write_compose(pc, g, id, functional);
 }
 
 static void block_decompose(fst_pass_ctx *pc, fst_graph *g, fst_block_id block) {
   fst_node_id n = fst_block_get(g, block)->first;
   while (n.id) {
     const fst_node *node = fst_node_get(g, n);
-    const fst_op_info *info = node->op == FST_OP_UNKNOWN ? NULL : fst_op_get(node->op);
+    fst_node_id before = node->prev, next = node->next;
     for (uint32_t i = 0; i < node->block_count; i++) block_decompose(pc, g, node->blocks[i]);
-    n = info && info->compose ? node_decompose(pc, g, n) : node->next;
+    n = node_decompose(pc, g, n) ? first_after(g, before, block) : next;  // the parts come next
   }
 }
 
