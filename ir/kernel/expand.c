@@ -18,6 +18,8 @@ typedef struct scope {
   fst_dtype type;                       // T
   fst_kx (*lookup)(void *context, const char *name);   // names that are no locals; may be NULL
   void *context;
+  bool is_row;                          // not a function of the file: of dtypes that it may not be for
+  bool missing;                         // and indeed is not
   char names[MOST_LOCALS][NAME];
   fst_kx values[MOST_LOCALS];
   uint32_t count;
@@ -211,8 +213,9 @@ static fst_kx run_body(fst_kernel *k, const char *at, const fst_kx *args, uint32
 }
 
 fst_kx fst_kx_expression(fst_kernel *k, const char *text, fst_dtype type, fst_kx (*lookup)(void *context, const char *name), void *context) {
-  scope s = {.k = k, .type = type, .lookup = lookup, .context = context};
-  return read_expr(&s, &text, type);
+  scope s = {.k = k, .type = type, .lookup = lookup, .context = context, .is_row = true};
+  fst_kx x = read_expr(&s, &text, type);
+  return s.missing ? FST_NO_KX : x;
 }
 
 // base^exponent of integers wraps: a product of `exponent` factors. A negative one is 1 / that, truncated.
@@ -301,7 +304,13 @@ static fst_kx built_in(fst_kernel *k, const char *function, const fst_kx *args) 
 }
 
 static fst_kx call(scope *s, const char *name, const fst_kx *args, uint32_t count) {
-  fst_kx x = fst_kx_call(s->k, name, args, count);
+  int prim = prim_index(name);
+  bool takes = prim < 0 || fst_prim_takes((fst_prim)prim, fst_kx_get(s->k, args[0])->dtype);
+  fst_kx x = takes ? fst_kx_call(s->k, name, args, count) : FST_NO_KX;
+  if (!x.id && s->is_row) {
+    s->missing = true;
+    return args[0];
+  }
   FST_ASSERT(x.id, "expand.kir: no function '%s' for %s", name, fst_dtype_name(fst_kx_get(s->k, args[0])->dtype));
   return x;
 }

@@ -141,7 +141,8 @@ fst_kx fst_kx_reduce(fst_kernel *k, fst_reduce op, const fst_kx *vars, const fst
 // A named function of expand.kir ("exp", "erf", "floordiv") on these operands; FST_NO_KX when there is
 // none for the dtype. Primitives may be called by their name too.
 fst_kx fst_kx_call(fst_kernel *k, const char *function, const fst_kx *args, uint32_t count);
-// An expression of that language, as in the op table's `scalar` column: names are looked up, T is `type`.
+// An expression of that language, as in the op table's `scalar` column: names are looked up, T is `type`. FST_NO_KX
+// when it calls what there is not for these dtypes.
 fst_kx fst_kx_expression(fst_kernel *k, const char *text, fst_dtype type, fst_kx (*lookup)(void *context, const char *name), void *context);
 bool fst_kx_has_function(const char *function, fst_dtype dtype);
 const fst_kx_data *fst_kx_get(const fst_kernel *k, fst_kx x);

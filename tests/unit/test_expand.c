@@ -560,6 +560,9 @@ static void test_expression(void **state) {
   assert_true(fst_kx_eq(fst_kx_expression(k, "self", FST_F32, lookup, &self), self));
   assert_true(fst_kx_eq(fst_kx_expression(k, "select(lt(self, -inf), 1e-2, 0x1p-3)", FST_F32, lookup, &self),
                         fst_kx_prim3(k, FST_PRIM_SELECT, fst_kx_prim2(k, FST_PRIM_LT, self, fst_kx_float(k, FST_F32, -INFINITY)), fst_kx_float(k, FST_F32, 1e-2), fst_kx_float(k, FST_F32, 0.125))));
+  fst_kx whole = fst_kernel_param(k, FST_I64);
+  assert_int_equal(fst_kx_expression(k, "hypot(self, self)", FST_I64, lookup, &whole).id, 0);
+  assert_int_equal(fst_kx_expression(k, "add(1, sqrt(self))", FST_I64, lookup, &whole).id, 0);
   assert_false(fst_kx_has_function("no_such_function", FST_F32));
   assert_false(fst_kx_has_function("exp", FST_I32));
   assert_true(fst_kx_has_function("exp", FST_BF16));
