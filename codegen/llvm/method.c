@@ -285,7 +285,7 @@ static fst_status emit_loop(method *m, const fst_node *n) {
     LLVMValueRef goes_on = method_value(m, yield->operands[0]).a;
     for (uint32_t i = 0; i < count; i++) in[i] = join_supply(m, &joins[i], yield->operands[i + 1]);
     FST_TRY(supply_carried(m, joins, in, yield->operands + 1, count, body));
-    LLVMValueRef next = LLVMBuildAdd(m->b, trip, method_i64(m, 1), "");
+    LLVMValueRef next = LLVMBuildNSWAdd(m->b, trip, method_i64(m, 1), "");   // below the limit
     from = LLVMGetInsertBlock(m->b);
     LLVMBuildBr(m->b, head);
     LLVMAddIncoming(trip, &next, &from, 1);

@@ -79,8 +79,10 @@ static void raise_check(method *m, const fst_kernel_arg *arg, LLVMValueRef repor
   LLVMPositionBuilderAtEnd(m->b, good);
 }
 
-// `place[i]`: memory of the i-th output, in the order of `outputs`.
-static fst_status call_kernel(method *m, const fst_lowered *low, const fst_value_id *outputs, const LLVMValueRef *place, uint32_t output_count, fst_loc loc) {
+// `place[i]`: memory of the i-th output, in the order of `outputs`. An inlined kernel leaves no trace in the end: its
+// memory becomes registers.
+static fst_status call_kernel(method *m, const fst_lowered *low, const fst_value_id *outputs, const LLVMValueRef *place, uint32_t output_count, fst_loc loc,
+                              bool is_inlined) {
   uint32_t buffers = (uint32_t)low->buffers.len, params = (uint32_t)low->params.len, at = 0;
   const void **constants = FST_NEW_ARRAY(&m->arena, const void *, buffers + 1);
   for (uint32_t i = 0; i < buffers; i++) {
@@ -114,7 +116,8 @@ static fst_status call_kernel(method *m, const fst_lowered *low, const fst_value
     args[at++] = arg->value.id ? number_as(m, arg->value, dtype) : method_dim(m, arg->dim);
   }
   if (kernel->scratch_bytes) args[at++] = kernel_scratch(m, kernel->scratch_bytes);
-  LLVMBuildCall2(m->b, fst_llvm_kernel_type(kernel), fst_llvm_kernel_function(kernel), args, at, "");
+  LLVMValueRef call = LLVMBuildCall2(m->b, fst_llvm_kernel_type(kernel), fst_llvm_kernel_function(kernel), args, at, "");
+  if (is_inlined) fst_llvm_call_inline(m->u, call);
   for (uint32_t i = 0; i < buffers; i++)
     if (reports[i]) raise_check(m, &low->buffers.data[i], reports[i], loc);
   return NULL;
@@ -138,7 +141,7 @@ static fst_status emit_group(method *m, const fst_node *n) {
   }
   fst_lowered low = {0};
   fst_status status = fst_lower_group(m->g, nodes.data, (uint32_t)nodes.len, yield->operands, n->result_count, &low);
-  if (!status) status = call_kernel(m, &low, yield->operands, place, n->result_count, n->loc);
+  if (!status) status = call_kernel(m, &low, yield->operands, place, n->result_count, n->loc, false);
   fst_lowered_deinit(&low);
   fst_vec_free(&nodes);
   return status;
@@ -156,7 +159,7 @@ static fst_status emit_scalar(method *m, fst_node_id id) {
     dtype[r] = kind == FST_TY_FLOAT ? FST_F64 : kind == FST_TY_BOOL ? FST_BOOL : FST_I64;
     place[r] = method_alloca(m, m->u->i64, 1);
   }
-  fst_status status = call_kernel(m, &low, n->results, place, n->result_count, n->loc);
+  fst_status status = call_kernel(m, &low, n->results, place, n->result_count, n->loc, true);
   fst_lowered_deinit(&low);
   if (status) return status;
   for (uint32_t r = 0; r < n->result_count && r < 2; r++) {

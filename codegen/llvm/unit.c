@@ -1,8 +1,8 @@
 // The life of an LLVM module: created for a target, filled by others, verified, optimised, written out.
 //
 // The optimiser's job is small, because kernels arrive vectorised and tiled: it shares common
-// subexpressions, hoists invariants and folds. The loop and SLP vectorisers and the unroller stay off: they
-// would undo the tiles. Idiom recognition is off as well (no-builtins): an image may not call memset.
+// subexpressions, hoists invariants, divides what counts up from zero without regard to signs, and folds. The loop
+// and SLP vectorisers and the unroller stay off: they would undo the tiles. Idiom recognition is off as well (no-builtins): an image may not call memset.
 #include "codegen/llvm/unit_internal.h"
 
 #include <llvm-c/Analysis.h>
@@ -14,7 +14,7 @@
 static const char passes[] =
     "always-inline,"
     "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),gvn,"
-    "instcombine<no-verify-fixpoint>,loop-mssa(licm),early-cse<memssa>,simplifycfg,adce),globaldce";
+    "correlated-propagation,instcombine<no-verify-fixpoint>,loop-mssa(licm),early-cse<memssa>,simplifycfg,adce),globaldce";
 
 // LLVM's two kinds of error, converted here and nowhere else.
 static fst_status status_from_error(LLVMErrorRef error, const char *what) {
@@ -141,6 +141,11 @@ void fst_llvm_attribute_add(fst_llvm_unit *unit, LLVMValueRef function, unsigned
   unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
   FST_ASSERT(kind, "LLVM has no attribute %s", name);
   LLVMAddAttributeAtIndex(function, index, LLVMCreateEnumAttribute(unit->context, kind, value));
+}
+
+void fst_llvm_call_inline(fst_llvm_unit *unit, LLVMValueRef call) {
+  static const char name[] = "alwaysinline";
+  LLVMAddCallSiteAttribute(call, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(unit->context, LLVMGetEnumAttributeKindForName(name, sizeof name - 1), 0));
 }
 
 void fst_llvm_attribute_add_text(fst_llvm_unit *unit, LLVMValueRef function, const char *name, const char *value) {

@@ -43,6 +43,7 @@ LLVMTypeRef fst_llvm_value_type(const fst_llvm_unit *unit, fst_dtype dtype);
 
 // A new function of this module, internal, with the attributes all our code has.
 LLVMValueRef fst_llvm_function_add(fst_llvm_unit *unit, const char *name, LLVMTypeRef type);
+void fst_llvm_call_inline(fst_llvm_unit *unit, LLVMValueRef call);   // whatever the callee's size
 void fst_llvm_attribute_add(fst_llvm_unit *unit, LLVMValueRef function, unsigned index, const char *name, uint64_t value);
 void fst_llvm_attribute_add_text(fst_llvm_unit *unit, LLVMValueRef function, const char *name, const char *value);
 // Calls an intrinsic that is overloaded on `types`.
