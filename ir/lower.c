@@ -305,6 +305,7 @@ fst_status fst_lower_group(const fst_graph *graph, const fst_node_id *nodes, uin
     for (uint32_t k = 0; k < output_count; k++) done[k] = done[k] || fst_node_eq(fst_value_def(graph, outputs[k]), nodes[i]);
   }
   map_outputs(&g, outputs, output_count, done);
+  fst_kernel_simplify(out->kernel);
   fst_status status = g.missing ? FST_FAIL(FST_ERR_UNSUPPORTED, "%s has no kernel for these operands", g.missing) : fst_kernel_verify(out->kernel);
   group_deinit(&g);
   return status;

@@ -234,6 +234,19 @@ void fst_kernel_map(fst_kernel *k, const fst_kx *vars, const fst_kx *extents, ui
 
 // ---- walking ---------------------------------------------------------------------------------------
 
+fst_kx fst_kx_rebuild(fst_kernel *k, fst_kx x, const fst_kx *args) {
+  fst_kx_data d = *fst_kx_get(k, x);
+  if (!d.arg_count) return x;
+  if (d.kind == FST_KX_LOAD) return fst_kx_load(k, d.index, args);
+  if (d.kind == FST_KX_REDUCE) {
+    d.args = args;
+    return intern(k, d);
+  }
+  if (d.prim == FST_PRIM_CONVERT) return fst_kx_convert(k, args[0], d.dtype);
+  if (d.prim == FST_PRIM_BITCAST) return fst_kx_bitcast(k, args[0], d.dtype);
+  return fst_kx_prim(k, d.prim, args, d.arg_count);
+}
+
 typedef struct { const uint32_t *vars; const fst_kx *by; uint32_t count; fst_map done; } substitution;
 
 static fst_kx substitute(fst_kernel *k, fst_kx x, substitution *s) {
@@ -246,17 +259,15 @@ static fst_kx substitute(fst_kernel *k, fst_kx x, substitution *s) {
   }
   if (!d.arg_count && !d.var_count) return x;
   if (fst_map_get(&s->done, x.id, &known)) return (fst_kx){(uint32_t)known};
-  fst_kx *args = FST_NEW_ARRAY(&k->arena, fst_kx, d.arg_count + 1), *extents = FST_NEW_ARRAY(&k->arena, fst_kx, d.var_count + 1), out;
+  fst_kx *args = FST_NEW_ARRAY(&k->arena, fst_kx, d.arg_count + 1), out;
   for (uint32_t i = 0; i < d.arg_count; i++) args[i] = substitute(k, d.args[i], s);
-  for (uint32_t i = 0; i < d.var_count; i++) extents[i] = substitute(k, d.extents[i], s);
-  if (d.kind == FST_KX_LOAD) out = fst_kx_load(k, d.index, args);
-  else if (d.kind == FST_KX_REDUCE) {
+  if (d.kind == FST_KX_REDUCE) {
+    fst_kx *extents = FST_NEW_ARRAY(&k->arena, fst_kx, d.var_count + 1);
+    for (uint32_t i = 0; i < d.var_count; i++) extents[i] = substitute(k, d.extents[i], s);
     d.args = args;
     d.extents = extents;
     out = intern(k, d);
-  } else if (d.prim == FST_PRIM_CONVERT) out = fst_kx_convert(k, args[0], d.dtype);
-  else if (d.prim == FST_PRIM_BITCAST) out = fst_kx_bitcast(k, args[0], d.dtype);
-  else out = fst_kx_prim(k, d.prim, args, d.arg_count);
+  } else out = fst_kx_rebuild(k, x, args);
   fst_map_set(&s->done, x.id, out.id);
   return out;
 }

@@ -150,11 +150,16 @@ bool fst_kx_is_int(const fst_kernel *k, fst_kx x, int64_t *out);        // i64 c
 bool fst_kx_depends(const fst_kernel *k, fst_kx x, uint32_t var);
 // For all expressions at once: the sets of variables they depend on, *out_words 64-bit words each, by id.
 uint64_t *fst_kernel_free_vars(const fst_kernel *k, fst_arena *arena, uint32_t *out_words);
+// The same expression of other operands, simplified as when it is built.
+fst_kx fst_kx_rebuild(fst_kernel *k, fst_kx x, const fst_kx *args);
 // Replaces variables by expressions.
 fst_kx fst_kx_substitute(fst_kernel *k, fst_kx x, const uint32_t *vars, const fst_kx *by, uint32_t count);
 // `for vars: buffer[indices] = value` as a MAP.
 void fst_kernel_map(fst_kernel *k, const fst_kx *vars, const fst_kx *extents, uint32_t count, const fst_kstore *stores, uint32_t store_count);
 fst_kstmt *fst_kernel_add_stmt(fst_kernel *k, fst_kstmt_kind kind, uint32_t var_count, uint32_t store_count, uint32_t carry_count);
+// A finished kernel once more, knowing how far each variable runs: divisions, remainders, comparisons and extremes whose
+// result follows from that are gone (ir/kernel/simplify.c). Buffers and parameters stay as they are.
+void fst_kernel_simplify(fst_kernel *k);
 
 // ---- asking ----
 // An i64 expression as sum(coefficient[i] * vars[i]) + rest, where rest and coefficients do not depend on
