@@ -2,7 +2,7 @@
 # `make test`: builds and runs all tests. `make build`: only builds. Each installs what is missing first.
 BUILD ?= build
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-.PHONY: build run test clean setup
+.PHONY: build run test clean setup bench-layers
 .DEFAULT_GOAL := build
 
 setup:
@@ -16,6 +16,10 @@ run: build
 
 test: build
 	@cd "$(BUILD)" && ctest --output-on-failure -j $(JOBS)
+
+# Single layers against the machine's own roof; see bench/README.md.
+bench-layers: build
+	@.venv/bin/python bench/layers.py --build "$(BUILD)"
 
 clean:
 	rm -rf "$(BUILD)"

@@ -17,7 +17,7 @@ static fst_status answer(const check_options *o, const char *path, fst_var **out
   fst_inputs inputs;
   fst_model *model;
   // Inputs are read for each model: it may write into them.
-  FST_TRY(fst_inputs_read(&o->inputs, &o->files, &inputs));
+  FST_TRY(fst_inputs_read(&o->inputs, &o->files, 0, &inputs));
   fst_status status = fst_failure_status(fst_open(path, &open, &model));
   if (!status) {
     status = fst_inputs_infer(&inputs, model, o->method, out);

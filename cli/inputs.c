@@ -173,7 +173,7 @@ static void random_fill(void *data, fst_dtype dtype, int64_t count, uint64_t see
 }
 
 // `f32[1, 512]`: constant sizes only.
-static fst_status random_array(const char *text, size_t number, fst_var **out) {
+static fst_status random_array(const char *text, uint64_t seed, fst_var **out) {
   size_t name_len = strcspn(text, "[");
   fst_dtype dtype = fst_dtype_from_name(text, name_len);
   if (dtype == FST_DTYPE_UNKNOWN || text[name_len] != '[') return FST_FAIL(FST_ERR_INVALID, "cannot make an input of type '%s': expected something like f32[1, 512]", text);
@@ -188,7 +188,7 @@ static fst_status random_array(const char *text, size_t number, fst_var **out) {
     at = end + strspn(end, " ,");
   }
   FST_TRY(fst_failure_status(fst_var_tensor_new((int)dtype, rank, sizes, out)));
-  random_fill(fst_var_data(*out), dtype, count, number + 1);
+  random_fill(fst_var_data(*out), dtype, count, seed);
   return NULL;
 }
 
@@ -231,7 +231,7 @@ static fst_status input_add(fst_inputs *inputs, const char *name, size_t name_le
 }
 
 // `x=value`, `x: type`, `value`, `type`.
-static fst_status input_read(fst_inputs *inputs, const char *text) {
+static fst_status input_read(fst_inputs *inputs, const char *text, uint64_t seed) {
   size_t len = identifier_len(text), blanks = strspn(text + len, " ");
   char mark = text[len + blanks];
   bool is_named = len && !isdigit((unsigned char)*text) && (mark == '=' || mark == ':');
@@ -239,7 +239,7 @@ static fst_status input_read(fst_inputs *inputs, const char *text) {
   rest += strspn(rest, " ");
   bool is_type = (is_named && mark == ':') || (!is_named && text[len] == '[' && len);
   fst_var *value;
-  FST_TRY(is_type ? random_array(rest, inputs->values.len, &value) : value_read(rest, &value));
+  FST_TRY(is_type ? random_array(rest, seed * 1000003 + inputs->values.len + 1, &value) : value_read(rest, &value));
   return input_add(inputs, is_named ? text : NULL, len, value);
 }
 
@@ -256,10 +256,10 @@ static fst_status file_read(fst_inputs *inputs, const char *path) {
   return status;
 }
 
-fst_status fst_inputs_read(const fst_words *texts, const fst_words *files, fst_inputs *out) {
+fst_status fst_inputs_read(const fst_words *texts, const fst_words *files, uint64_t seed, fst_inputs *out) {
   fst_inputs made = {0};
   fst_status status = NULL;
-  for (size_t i = 0; i < texts->len && !status; i++) status = fst_error_prefix(input_read(&made, texts->data[i]), "--input '%s'", texts->data[i]);
+  for (size_t i = 0; i < texts->len && !status; i++) status = fst_error_prefix(input_read(&made, texts->data[i], seed), "--input '%s'", texts->data[i]);
   for (size_t i = 0; i < files->len && !status; i++) status = fst_error_prefix(file_read(&made, files->data[i]), "--inputs");
   if (status) fst_inputs_deinit(&made);
   else *out = made;
@@ -273,6 +273,66 @@ void fst_inputs_deinit(fst_inputs *inputs) {
   fst_vec_free(&inputs->values);
   inputs->positional = 0;
 }
+
+// ---- signatures ------------------------------------------------------------------------------------
+
+static fst_status type_print(const fst_var *var, fst_text *out);
+
+// A list is declared by its first item; an empty one says nothing about its items.
+static fst_status container_print(const fst_var *var, const char *name, size_t items, fst_text *out) {
+  fst_text_printf(out, "%s[", name);
+  for (size_t i = 0; i < items; i++) {
+    fst_var *item = fst_var_item(var, i);
+    if (i) fst_text_puts(out, ", ");
+    fst_status status = item ? type_print(item, out) : no_memory();
+    fst_var_free(item);
+    FST_TRY(status);
+  }
+  fst_text_putc(out, ']');
+  return NULL;
+}
+
+static fst_status dict_print(const fst_var *var, fst_text *out) {
+  fst_var *key = fst_var_key(var, 0), *value = fst_var_item(var, 0);
+  fst_text_puts(out, "Dict[");
+  fst_status status = key && value ? type_print(key, out) : no_memory();
+  fst_text_puts(out, ", ");
+  if (!status) status = type_print(value, out);
+  fst_text_putc(out, ']');
+  fst_var_free(key);
+  fst_var_free(value);
+  return status;
+}
+
+static fst_status type_print(const fst_var *var, fst_text *out) {
+  switch (fst_var_kind(var)) {
+    case FST_VAR_BOOL: fst_text_puts(out, "bool"); return NULL;
+    case FST_VAR_INT: fst_text_puts(out, "int"); return NULL;
+    case FST_VAR_FLOAT: fst_text_puts(out, "float"); return NULL;
+    case FST_VAR_STR: fst_text_puts(out, "str"); return NULL;
+    case FST_VAR_NONE: fst_text_puts(out, "None"); return NULL;
+    case FST_VAR_TENSOR:
+      fst_text_printf(out, "%s[", fst_dtype_name((fst_dtype)fst_var_dtype(var)));
+      for (size_t d = 0; d < fst_var_rank(var); d++) fst_text_printf(out, "%s%lld", d ? ", " : "", (long long)fst_var_sizes(var)[d]);
+      fst_text_putc(out, ']');
+      return NULL;
+    case FST_VAR_LIST: return fst_var_count(var) ? container_print(var, "List", 1, out) : FST_FAIL(FST_ERR_INVALID, "an empty list says nothing about its items");
+    case FST_VAR_TUPLE: return container_print(var, "Tuple", fst_var_count(var), out);
+    case FST_VAR_DICT: return fst_var_count(var) ? dict_print(var, out) : FST_FAIL(FST_ERR_INVALID, "an empty dict says nothing about its items");
+    default: return FST_FAIL(FST_ERR_INVALID, "a value of this kind cannot be described");
+  }
+}
+
+fst_status fst_inputs_signature(const fst_inputs *inputs, fst_text *out) {
+  for (size_t i = 0; i < inputs->values.len; i++) {
+    if (i) fst_text_puts(out, "; ");
+    if (i >= inputs->positional) fst_text_printf(out, "%s: ", inputs->names.data[i - inputs->positional]);
+    FST_TRY(type_print(inputs->values.data[i], out));
+  }
+  return NULL;
+}
+
+// ---- calling ---------------------------------------------------------------------------------------
 
 fst_status fst_inputs_infer(const fst_inputs *inputs, fst_model *model, const char *method, fst_var **out) {
   return fst_failure_status(fst_infer_named(model, method, inputs->positional, (const char *const *)inputs->names.data, (const fst_var *const *)inputs->values.data, inputs->values.len, out));

@@ -67,7 +67,8 @@ static bool strides_fill(fst_npy *a, bool is_fortran) {
   return !__builtin_mul_overflow(stride, (int64_t)fst_dtype_size(a->dtype), &a->bytes);
 }
 
-static fst_status array_parse(const char *path, const char *bytes, size_t len, fst_npy *out) {
+// *out_used: how many of the bytes were this array's.
+static fst_status array_parse(const char *path, const char *bytes, size_t len, fst_npy *out, size_t *out_used) {
   if (len < 12 || memcmp(bytes, "\x93NUMPY", 6) != 0) return malformed(path, "it does not begin like one");
   bool is_long = bytes[6] > 1;
   size_t start = is_long ? 12 : 10;
@@ -86,12 +87,13 @@ static fst_status array_parse(const char *path, const char *bytes, size_t len, f
   out->data = aligned_alloc(64, ((size_t)out->bytes + 64) & ~(size_t)63);
   if (!out->data) return FST_FAIL(FST_ERR_RESOURCE, "out of memory");
   if (out->bytes) memcpy(out->data, bytes + start + header_len, (size_t)out->bytes);
+  *out_used = start + header_len + (size_t)out->bytes;
   return NULL;
 }
 
-static fst_status array_make(const char *path, const char *name, const char *bytes, size_t len, fst_npy *out) {
+static fst_status array_make(const char *path, const char *name, const char *bytes, size_t len, fst_npy *out, size_t *out_used) {
   fst_npy array = {.name = strdup(name)};
-  fst_status status = array.name ? array_parse(path, bytes, len, &array) : FST_FAIL(FST_ERR_RESOURCE, "out of memory");
+  fst_status status = array.name ? array_parse(path, bytes, len, &array, out_used) : FST_FAIL(FST_ERR_RESOURCE, "out of memory");
   if (status) fst_npy_deinit(&array);
   else *out = array;
   return status;
@@ -99,9 +101,26 @@ static fst_status array_make(const char *path, const char *name, const char *byt
 
 fst_status fst_npy_read(const char *path, fst_npy *out) {
   fst_mapping file;
+  size_t used;
   FST_TRY(fst_file_map(path, &file));
-  fst_status status = array_make(path, "", file.data, file.size, out);
+  fst_status status = array_make(path, "", file.data, file.size, out, &used);
   fst_mapping_deinit(&file);
+  return status;
+}
+
+fst_status fst_npy_sequence_read(const char *path, fst_npy_list *out) {
+  fst_mapping file;
+  FST_TRY(fst_file_map(path, &file));
+  fst_npy_list made = {0};
+  fst_status status = NULL;
+  for (size_t at = 0, used = 0; at < file.size && !status; at += used) {
+    fst_npy array;
+    status = array_make(path, "", file.data + at, file.size - at, &array, &used);
+    if (!status) fst_vec_push(&made, array);
+  }
+  fst_mapping_deinit(&file);
+  if (status) fst_npy_list_deinit(&made);
+  else *out = made;
   return status;
 }
 
@@ -113,12 +132,13 @@ static fst_status member_read(const char *path, const fst_zip *zip, const char *
   char *bytes = malloc(where.bytes + 1);
   if (!bytes) return FST_FAIL(FST_ERR_RESOURCE, "out of memory");
   fst_npy array;
+  size_t used;
   fst_status status = fst_fd_read_at(zip->fd, path, bytes, where.bytes, where.offset);
   char name[256];
   size_t len = strlen(member);
   memcpy(name, member, len + 1);
   if (len > 4 && !strcmp(name + len - 4, ".npy")) name[len - 4] = 0;
-  if (!status) status = array_make(path, name, bytes, where.bytes, &array);
+  if (!status) status = array_make(path, name, bytes, where.bytes, &array, &used);
   free(bytes);
   if (!status) fst_vec_push(out, array);
   return status;

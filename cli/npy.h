@@ -23,6 +23,7 @@ typedef FST_VEC(fst_npy) fst_npy_list;
 
 fst_status fst_npy_read(const char *path, fst_npy *out);
 fst_status fst_npz_read(const char *path, fst_npy_list *out);  // in the file's order
+fst_status fst_npy_sequence_read(const char *path, fst_npy_list *out);  // .npy files, one behind the other
 void fst_npy_deinit(fst_npy *array);
 void fst_npy_list_deinit(fst_npy_list *list);
 

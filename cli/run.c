@@ -52,7 +52,7 @@ static fst_status report_print(fst_model *model) {
 
 static fst_status model_run(const run_options *o, fst_model *model) {
   fst_inputs inputs;
-  FST_TRY(fst_inputs_read(&o->inputs, &o->files, &inputs));
+  FST_TRY(fst_inputs_read(&o->inputs, &o->files, 0, &inputs));
   fst_var *result = NULL;
   fst_status status = NULL;
   for (long i = 0; i < (o->repeat > 1 ? o->repeat : 1) && !status; i++) {
