@@ -79,9 +79,9 @@ fst_dtype fst_pointwise_dtype(const fst_infer *in, const char *promote);
 bool fst_infer_is_view(const fst_graph *graph, fst_node_id node);
 // Elements between the first element of operand 0 and that of the view; false when not a view or not known.
 bool fst_view_offset(const fst_graph *graph, fst_node_id node, fst_dim *out_elements);
-// Views that give a list of tensors (unbind, chunk, split, ...), and `size` and `stride`: builds the same
-// list as prim::ListConstruct of single views (or ints) before the node, replaces the node's result by it
-// and erases the node. False, with nothing changed, when the length is not known.
-bool fst_list_expand(fst_graph *graph, fst_node_id node);
+// Views that give a list of tensors (unbind, chunk, split, broadcast_tensors, ...), and `size` and `stride`: the
+// items as single views (or ints) before the node, in `arena`; the node stays. Returns how many; -1, with nothing
+// changed, when that is not known or more than `most`.
+int fst_list_build(fst_graph *graph, fst_node_id node, int most, fst_arena *arena, const fst_value_id **out_items);
 
 #endif

@@ -1,8 +1,7 @@
 // Views that come as lists (unbind, chunk, split, broadcast_tensors, meshgrid) and lists of sizes.
 //
 // A list type has one element type, so the items' own sizes live only here: inference joins them, and
-// fst_list_expand turns the op into single views, which keep everything. The rest of the compiler sees
-// prim::ListConstruct of aten::select, aten::slice, aten::expand and ints.
+// fst_list_build makes single views (aten::select, aten::slice, aten::expand) and ints, which keep everything.
 #include <string.h>
 
 #include "ir/infer.h"
@@ -400,36 +399,29 @@ static bool plan_can_build(const fst_infer *in, const list_plan *plan) {
   return true;
 }
 
-static void list_replace(list_builder *b, const list_plan *plan) {
-  fst_value_id *items = FST_NEW_ARRAY(b->in->arena, fst_value_id, plan->count + 1);
-  fst_type elem = FST_NO_TYPE;
-  for (int i = 0; i < plan->count; i++) {
-    items[i] = build_item(b, plan, i);
-    fst_type type = fst_value_type(b->graph, items[i]);
-    elem = i && elem.id ? fst_type_join(b->graph->module->types, elem, type) : type;
-  }
-  if (!elem.id) elem = plan->kind == LIST_INTS ? fst_type_simple(b->graph->module->types, FST_TY_INT) : fst_type_tensor_any(b->graph->module->types);
-  fst_value_id list = build_list(b, elem, items, (uint32_t)plan->count);
-  fst_value_replace(b->graph, fst_node_result(fst_node_get(b->graph, b->at), 0), list);
-  fst_node_erase(b->graph, b->at);
+// A planned list's items as values before the node.
+static const fst_value_id *list_items_build(list_builder *b, const list_plan *plan, fst_arena *arena) {
+  fst_value_id *items = FST_NEW_ARRAY(arena, fst_value_id, plan->count + 1);
+  for (int i = 0; i < plan->count; i++) items[i] = build_item(b, plan, i);
+  return items;
 }
 
-bool fst_list_expand(fst_graph *graph, fst_node_id node) {
-  fst_arena scratch;
+int fst_list_build(fst_graph *graph, fst_node_id node, int most, fst_arena *arena, const fst_value_id **out_items) {
   fst_node *n = fst_node_get(graph, node);
-  const char *name = fst_op_name(n->op), *colons = strstr(name, "::");
-  list_planner planner = colons && !strncmp(name, "aten::", 6) ? planner_find(colons + 2) : NULL;
-  if (!planner) return false;
+  const char *name = fst_op_name(n->op);
+  list_planner planner = !strncmp(name, "aten::", 6) ? planner_find(name + 6) : NULL;
+  if (!planner) return -1;
+  fst_arena scratch;
   fst_arena_init(&scratch);
   list_plan plan = {0};
   fst_infer in = {.graph = graph, .node = node, .dims = graph->dims, .types = graph->module->types, .arena = &scratch};
   plan.copies = fst_op_get(n->op)->cls == FST_CLASS_COPY;
-  bool done = planner(&in, &plan) == FST_INFER_OK && plan_can_build(&in, &plan);
+  bool done = planner(&in, &plan) == FST_INFER_OK && plan.count <= most && plan_can_build(&in, &plan);
   if (done) {
     list_builder b = {graph, &in, node, n->loc};
-    list_replace(&b, &plan);
+    *out_items = list_items_build(&b, &plan, arena);
   }
   fst_vec_free(&in.guards);
   fst_arena_deinit(&scratch);
-  return done;
+  return done ? plan.count : -1;
 }

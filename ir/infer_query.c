@@ -66,7 +66,7 @@ int fst_infer_stride_int(fst_infer *in) {
   return dim_entry(in, self->strides, self->rank);
 }
 
-// size() and stride(): a literal where all entries are numbers; fst_list_expand makes the rest ints.
+// size() and stride(): a literal where all entries are numbers; fst_list_build makes ints of all.
 static int int_list(fst_infer *in, const fst_dim *entries, int rank) {
   fst_const items[FST_MAX_RANK];
   fst_type type = fst_type_list(in->types, fst_type_simple(in->types, FST_TY_INT));

@@ -3,9 +3,23 @@
 #include "ir/infer.h"
 #include "ir/lower.h"
 
+// The lowering itself has the last word: some forms of an op have none.
+static bool lowers(const fst_graph *g, fst_node_id id) {
+  const fst_node *n = fst_node_get(g, id);
+  fst_lowered low = {0};
+  fst_status status = fst_lower_group(g, &id, 1, n->results, n->result_count, &low);
+  bool ok = !status;
+  fst_error_free(status);
+  fst_lowered_deinit(&low);
+  return ok;
+}
+
 static bool static_tensor(const fst_graph *g, fst_value_id v) {
   const fst_type_data *t = fst_value_type_data(g, v);
-  return t->kind == FST_TY_TENSOR && t->rank >= 0 && t->dtype != FST_DTYPE_UNKNOWN && t->has_strides;
+  if (t->kind != FST_TY_TENSOR || t->rank < 0 || t->dtype == FST_DTYPE_UNKNOWN || !t->has_strides) return false;
+  for (int i = 0; i < t->rank; i++)
+    if (!fst_dim_is_known(t->dims[i]) || !fst_dim_is_known(t->strides[i])) return false;
+  return true;
 }
 
 bool fst_node_is_kernel(const fst_graph *g, fst_node_id id) {
@@ -33,7 +47,7 @@ bool fst_node_is_kernel(const fst_graph *g, fst_node_id id) {
       if (!list.id || fst_node_get(g, list)->op != FST_OP_LIST_CONSTRUCT) return false;
     }
   }
-  return true;
+  return lowers(g, id);
 }
 
 bool fst_list_is_literal(const fst_graph *graph, fst_node_id node) {

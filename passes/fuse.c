@@ -134,9 +134,10 @@ static void build_group(fuser *f, fst_block_id block, fst_node_id root) {
     if (fst_node_eq(id, root)) break;
   }
   const fst_node *last = fst_node_get(g, root);
+  bool writes_all = fst_op_get(last->op)->lower_stmt != NULL;   // the statement has a place for each result
   for (uint32_t r = 0; r < last->result_count; r++) {
     fst_value_id inner = last->results[r];
-    if (!fst_value_get(g, inner)->uses.len && last->result_count > 1) continue;
+    if (!fst_value_get(g, inner)->uses.len && last->result_count > 1 && !writes_all) continue;
     fst_value_id outer = fst_node_add_result(g, group, fst_value_type(g, inner));
     fst_value_get(g, outer)->sym = fst_value_get(g, inner)->sym;
     fst_value_replace(g, inner, outer);

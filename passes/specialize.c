@@ -397,6 +397,27 @@ static void bind_results(specializer *sp, world *w, fst_node_id old, fst_node_id
   if (all_known && (effect == FST_PURE || effect == FST_READS || effect == FST_RAISES)) fst_node_erase(sp->out, made);
 }
 
+// A list of views or of sizes whose length is known: its items are bound one by one, and no list is made.
+static bool bind_items(specializer *sp, world *w, fst_node_id old, fst_node_id made) {
+  enum { MOST_ITEMS = 256 };
+  fst_value_id result = fst_node_result(fst_node_get(sp->out, made), 0);
+  if (fst_node_get(sp->out, made)->result_count != 1 || !fst_type_is(sp->out->module->types, fst_value_type(sp->out, result), FST_TY_LIST)) return false;
+  const fst_value_id *items;
+  int count = fst_list_build(sp->out, made, MOST_ITEMS, &sp->arena, &items);
+  if (count < 0) return false;
+  fst_node_erase(sp->out, made);
+  adopt_symbols(sp, w->block);
+  sp->emitted += (uint32_t)count;
+  binding *bound = FST_NEW_ARRAY(&sp->arena, binding, count + 1);
+  for (int i = 0; i < count; i++) {
+    fst_value_set_type(sp->out, items[i], instantiate(sp, w, fst_value_type(sp->out, items[i])));
+    bound[i] = bind_value(items[i]);
+  }
+  const fst_node *from = fst_node_get(sp->src, old);
+  world_set(w, from->results[0], new_list(sp, w, fst_value_type(sp->src, from->results[0]), 0, bound, (uint32_t)count));
+  return true;
+}
+
 // Scalar ops with all operands known, or known well enough.
 static bool eval_scalar(specializer *sp, world *w, fst_node_id old, fst_node_id made) {
   const fst_node *from = fst_node_get(sp->src, old);
@@ -465,7 +486,8 @@ fst_status eval_generic(specializer *sp, world *w, fst_node_id old) {
     emit_raise(sp, w, "builtins.RuntimeError", in.message ? in.message : "", from->loc);
   } else {
     if (outcome == FST_INFER_OK) emit_guards(sp, w, &in, made, from->loc);
-    bind_results(sp, w, old, made, outcome == FST_INFER_OK ? &in : NULL);
+    if (outcome != FST_INFER_OK) bind_results(sp, w, old, made, NULL);
+    else if (!bind_items(sp, w, old, made)) bind_results(sp, w, old, made, &in);
   }
   fst_vec_free(&in.guards);
   return NULL;

@@ -399,89 +399,6 @@ static void eval_cast(specializer *sp, world *w, const fst_node *n) {
   world_set(w, n->results[0], b);
 }
 
-// ---- ops that return lists of views or of sizes ----------------------------------------------------
-
-static const fst_type_data *known_tensor(specializer *sp, binding b) {
-  if (b.kind != BOUND_VALUE) return NULL;
-  const fst_type_data *t = fst_value_type_data(sp->out, b.value);
-  return t->kind == FST_TY_TENSOR && t->rank >= 0 && t->dtype != FST_DTYPE_UNKNOWN ? t : NULL;
-}
-
-static bool eval_size_list(specializer *sp, world *w, const fst_node *n) {
-  const fst_type_data *t = known_tensor(sp, world_get(sp, w, n->operands[0]));
-  if (!t) return false;
-  binding *items = FST_NEW_ARRAY(&sp->arena, binding, t->rank + 1);
-  const fst_dim *from = n->op == FST_OP_SIZE ? t->dims : t->strides;
-  for (int i = 0; i < t->rank; i++) items[i] = bind_value(emit_dim(sp, w, from[i], n->loc));
-  world_set(w, n->results[0], new_list(sp, w, fst_value_type(sp->src, n->results[0]), 0, items, (uint32_t)t->rank));
-  return true;
-}
-
-// A view op of the new graph on `tensor`, typed by inference.
-static binding emit_view(specializer *sp, world *w, fst_op op, const fst_value_id *operands, uint32_t count, fst_loc loc) {
-  fst_node_id made = emit_node(sp, w, op, operands, count, 1, loc);
-  fst_value_id v = fst_node_get(sp->out, made)->results[0];
-  fst_value_set_type(sp->out, v, fst_type_tensor_any(sp->out->module->types));
-  fst_infer in = {0};
-  fst_arena_reset(&sp->scratch);
-  if (fst_infer_node(sp->out, made, &sp->scratch, &in) == FST_INFER_OK) fst_value_set_type(sp->out, v, instantiate(sp, w, fst_value_type(sp->out, v)));
-  fst_vec_free(&in.guards);
-  return bind_value(v);
-}
-
-static binding emit_slice(specializer *sp, world *w, fst_value_id tensor, int64_t dim, int64_t start, int64_t end, fst_loc loc) {
-  fst_graph *g = sp->out;
-  fst_value_id operands[5] = {tensor, fst_graph_const_int(g, dim), fst_graph_const_int(g, start), fst_graph_const_int(g, end), fst_graph_const_int(g, 1)};
-  return emit_view(sp, w, FST_OP_SLICE_TENSOR, operands, 5, loc);
-}
-
-enum { MAX_PIECES = 256 };
-
-// chunk, split, unbind... with known sizes become slices and selects.
-static bool eval_pieces(specializer *sp, world *w, const fst_node *n) {
-  binding b = world_get(sp, w, n->operands[0]);
-  const fst_type_data *t = known_tensor(sp, b);
-  bool is_unbind = n->op == FST_OP_UNBIND_INT;
-  int64_t dim, size, count = 0, sizes[MAX_PIECES];
-  if (!t || !t->rank || !fst_dim_is_const(sp->out->dims, int_value(sp, w, world_get(sp, w, n->operands[is_unbind ? 1 : 2])), &dim)) return false;
-  if (dim < 0) dim += t->rank;
-  if (dim < 0 || dim >= t->rank || !fst_dim_is_const(sp->out->dims, t->dims[dim], &size)) return false;
-  const binding *items = NULL;
-  uint32_t item_count = 0;
-  if (is_unbind) {
-    if (size > MAX_PIECES) return false;
-    count = size;
-  } else if (n->op == FST_OP_SPLIT_WITH_SIZES || n->op == FST_OP_SPLIT_SIZES) {
-    int64_t total = 0;
-    if (!known_items(sp, w, world_get(sp, w, n->operands[1]), &items, &item_count) || item_count > MAX_PIECES) return false;
-    for (uint32_t i = 0; i < item_count; i++) {
-      if (!fst_dim_is_const(sp->out->dims, int_value(sp, w, items[i]), &sizes[i]) || sizes[i] < 0) return false;
-      total += sizes[i];
-    }
-    if (total != size) return false;
-    count = item_count;
-  } else {
-    int64_t piece;
-    if (!fst_dim_is_const(sp->out->dims, int_value(sp, w, world_get(sp, w, n->operands[1])), &piece) || piece <= 0) return false;
-    if (n->op == FST_OP_CHUNK) piece = (size + piece - 1) / piece;
-    if (!size || !piece || (size + piece - 1) / piece > MAX_PIECES) return false;
-    for (int64_t at = 0; at < size; at += piece) sizes[count++] = size - at < piece ? size - at : piece;
-  }
-  binding *pieces = FST_NEW_ARRAY(&sp->arena, binding, count + 1);
-  int64_t at = 0;
-  for (int64_t i = 0; i < count; i++) {
-    if (is_unbind) {
-      fst_value_id operands[3] = {b.value, fst_graph_const_int(sp->out, dim), fst_graph_const_int(sp->out, i)};
-      pieces[i] = emit_view(sp, w, FST_OP_SELECT_INT, operands, 3, n->loc);
-    } else {
-      pieces[i] = emit_slice(sp, w, b.value, dim, at, at + sizes[i], n->loc);
-      at += sizes[i];
-    }
-  }
-  world_set(w, n->results[0], new_list(sp, w, fst_value_type(sp->src, n->results[0]), 0, pieces, (uint32_t)count));
-  return true;
-}
-
 // ---- dispatch --------------------------------------------------------------------------------------
 
 static bool eval_tuple(specializer *sp, world *w, const fst_node *n) {
@@ -531,12 +448,6 @@ fst_status eval_data(specializer *sp, world *w, fst_node_id id, bool *out_done) 
       if (eval_isinstance(sp, w, n)) return NULL;
       break;
     case FST_OP_UNCHECKED_CAST: eval_cast(sp, w, n); return NULL;
-    case FST_OP_SIZE: case FST_OP_STRIDE:
-      if (eval_size_list(sp, w, n)) return NULL;
-      break;
-    case FST_OP_CHUNK: case FST_OP_SPLIT_TENSOR: case FST_OP_SPLIT_SIZES: case FST_OP_SPLIT_WITH_SIZES: case FST_OP_UNBIND_INT:
-      if (eval_pieces(sp, w, n)) return NULL;
-      break;
     default:
       if (eval_known_list(sp, w, n)) return NULL;
       if (eval_made_list(sp, w, id)) return NULL;

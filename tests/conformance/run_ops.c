@@ -357,18 +357,26 @@ static bool node_composed(session *s, fst_node_id node, bool *out_stays) {
   return true;
 }
 
-// A list of views: expanded into single ones, which then run.
+// A list of views: single ones before the node, which then run, in a list that replaces it.
 static bool node_expand(session *s, fst_node_id node) {
+  enum { MOST = 1 << 16 };
+  const fst_value_id *items;
+  fst_node_id before = fst_node_get(s->graph, node)->prev;
+  int count = fst_list_build(s->graph, node, MOST, &s->scratch, &items);
+  if (count < 0) return unsupported(s, "list of views", "length is not known");
   const fst_node *n = fst_node_get(s->graph, node);
-  fst_block_id block = n->block;
-  fst_node_id before = n->prev, after = n->next;
-  if (!fst_list_expand(s->graph, node)) return unsupported(s, "list of views", "length is not known");
-  fst_node_id part = before.id ? fst_node_get(s->graph, before)->next : fst_block_get(s->graph, block)->first;
-  while (part.id != after.id) {
+  fst_node_id part = before.id ? fst_node_get(s->graph, before)->next : fst_block_get(s->graph, n->block)->first;
+  while (part.id != node.id) {
     fst_node_id next = fst_node_get(s->graph, part)->next;
     if (!node_run(s, part)) return false;
     part = next;
   }
+  fst_node_id list = fst_node_create(s->graph, FST_OP_LIST_CONSTRUCT, items, (uint32_t)count, 1, n->loc);
+  fst_node_insert_before(s->graph, node, list);
+  fst_value_id made = fst_node_result(fst_node_get(s->graph, list), 0);
+  fst_value_set_type(s->graph, made, fst_value_type(s->graph, n->results[0]));
+  fst_value_replace(s->graph, n->results[0], made);
+  fst_node_erase(s->graph, node);
   return true;
 }
 
