@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,46 @@ static fst_status worker_start(fst_worker *w) {
   return status;
 }
 
+// ---- between requests ----
+
+// The worker that waits for the next request of any model, or NULL. It ends with the host, or after a while idle.
+static _Atomic(fst_worker *) waiting;
+
+static bool same_path(const fst_worker *a, const fst_worker *b) { return !a->path || !b->path ? a->path == b->path : !strcmp(a->path, b->path); }
+
+static void worker_free(fst_worker *w) {
+  fst_worker_deinit(w);
+  free(w);
+}
+
+// Leaves the client's worker for whoever asks next; keeps it when one waits already or memory is out.
+static void worker_park(fst_worker *w) {
+  fst_worker *parked = calloc(1, sizeof *parked), *none = NULL;
+  if (!parked) return;
+  *parked = *w;
+  parked->path = w->path ? strdup(w->path) : NULL;
+  if ((w->path && !parked->path) || !atomic_compare_exchange_strong(&waiting, &none, parked)) {
+    free(parked->path);
+    free(parked);
+    return;
+  }
+  w->pid = 0;
+  w->socket = -1;
+}
+
+static void worker_take(fst_worker *w) {
+  fst_worker *parked = atomic_exchange(&waiting, NULL);
+  if (!parked) return;
+  if (parked->owner == getpid() && same_path(parked, w)) {
+    w->pid = parked->pid;
+    w->owner = parked->owner;
+    w->socket = parked->socket;
+    parked->pid = 0;
+    parked->socket = -1;
+  }
+  worker_free(parked);
+}
+
 // ---- asking ----
 
 static fst_status reply_check(fst_message *reply) {
@@ -135,6 +176,7 @@ static fst_status reply_check(fst_message *reply) {
 
 fst_status fst_worker_request(fst_worker *w, fst_request_kind kind, const fst_field *fields, size_t count, int timeout_ms, fst_message *out) {
   if (w->pid > 0 && w->owner != getpid()) worker_stop(w, NULL);
+  if (w->pid <= 0) worker_take(w);
   bool was_running = w->pid > 0;
   for (;;) {
     if (w->pid <= 0) FST_TRY(worker_start(w));
@@ -143,6 +185,7 @@ fst_status fst_worker_request(fst_worker *w, fst_request_kind kind, const fst_fi
     if (!status) {
       status = reply_check(out);
       if (status) fst_message_deinit(out);
+      worker_park(w);
       return status;
     }
     bool lost = status->code == FST_ERR_IO;
