@@ -23,7 +23,7 @@ step "speech found by the compiled package, with the runtime alone: picture in $
 "$python" "$here" detect "$out/silero-compiled.neuropod" "$out/speech.npy" "$out/firesteel.json"
 
 step "the same through PyTorch, one thread"
-for form in as_is frozen optimized; do
+for form in as_is frozen optimized batched; do
   "$python" "$here" reference "$out/silero.neuropod" "$out/speech.npy" "$out/torch_$form.json" "$form" ||
     { printf '  (PyTorch cannot run it %s)\n' "$form"; rm -f "$out/torch_$form.json"; }
 done

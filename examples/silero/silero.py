@@ -5,7 +5,7 @@ Each step is a command, so that the measured ones are processes of their own:
   pack OUT            wrap silero_vad.jit in a scripted module and pack it as a Neuropod        (torch)
   speech OUT          a minute of espeak-ng speech, silence and noise between the sentences     (numpy)
   detect PKG AUDIO OUT    run the compiled package over the audio; the table and the SVG        (runtime alone)
-  reference PKG AUDIO OUT FORM    the same through PyTorch, FORM: as_is, frozen, optimized      (torch)
+  reference PKG AUDIO OUT FORM    the same through PyTorch, FORM: as_is, frozen, optimized, batched  (torch)
   report DIR          compare, and print what was measured
 """
 import io
@@ -199,13 +199,14 @@ def reference(package, audio_path, out, form):
         archive = io.BytesIO(z.read("0/data/model.pt"))
     start = time.perf_counter_ns()
     model = torch.jit.load(archive).eval()
-    if form != "as_is":
+    if form in ("frozen", "optimized"):
         model = torch.jit.freeze(model)
     if form == "optimized":
         model = torch.jit.optimize_for_inference(model)
     load_ms = (time.perf_counter_ns() - start) / 1e6
+    copies = 3 if form == "batched" else 1  # the same audio several times: PyTorch then takes other kernels
     with torch.inference_mode():
-        result = measure(lambda chunk: model(torch.from_numpy(chunk), sr)["probability"], audio)
+        result = measure(lambda chunk: model(torch.from_numpy(chunk).repeat(copies, 1), sr)["probability"], audio)
     json.dump({**result, "load_ms": load_ms, "rss_mb": rss_mb()}, open(out, "w"))
 
 
@@ -220,11 +221,14 @@ def report(folder):
     print(f"\n  {'':22s} {'load ms':>9s} {'first us':>10s} {'p50 us':>9s} {'p99 us':>9s} {'peak MB':>9s}")
     for name, r in rows:
         print(f"  {name:22s} {r['load_ms']:9.1f} {r['first_us']:10.0f} {r['p50_us']:9.1f} {r['p99_us']:9.1f} {r['rss_mb']:9.1f}")
-    worst = max(abs(a - b) for a, b in zip(ours["probability"], rows[1][1]["probability"]))
-    best = min(r["p50_us"] for _, r in rows[1:])
+    difference = lambda a, b: max(abs(x - y) for x, y in zip(a["probability"], b["probability"]))
+    worst, best = difference(ours, rows[1][1]), min(r["p50_us"] for _, r in rows[1:])
     print(f"\n  {len(ours['probability'])} chunks; largest difference to PyTorch {worst:.2e}; p50 {ours['p50_us'] / best:.2f} of PyTorch's best (both called from Python)")
-    if not worst < 1e-4:  # PyTorch in f32 is itself this far from f64 on some CPUs
-        sys.exit("the results differ from PyTorch's")
+    # Two layers cancel large biases, which magnifies the rounding of f32: PyTorch differs this much from itself.
+    own = difference(rows[1][1], json.load(open(os.path.join(folder, "torch_batched.json"))))
+    print(f"  PyTorch to itself, one chunk a call against the same chunk three times in a batch: {own:.2e}")
+    if not worst <= max(1e-5, 1.5 * own):
+        sys.exit("the results differ from PyTorch's by more than PyTorch's own rounding")
 
 
 if __name__ == "__main__":
