@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#define FST_ABI_VERSION 1
+#define FST_ABI_VERSION 2
 
 typedef enum {
   FST_TAG_NONE, FST_TAG_BOOL, FST_TAG_INT, FST_TAG_FLOAT,
@@ -81,9 +81,10 @@ struct fst_calls;
 typedef struct fst_call {
   const struct fst_calls *calls;
   const char *weights;     // weights.bin, mapped
-  const char *rodata;      // unused by now, kept for alignment of the block
+  int64_t flops;           // of contractions so far, a multiply-add is two; generated code counts
   fst_val *state;          // slots of the instance
   const fst_val *consts;   // constant objects of the artifact (strings, lists, tensors), immortal
+  int64_t weight_bytes;    // weights that contractions have read so far
 } fst_call;
 
 // 0: done, results filled. Anything else: an error was recorded with calls->raise (or by a failing call).

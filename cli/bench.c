@@ -293,15 +293,19 @@ static fst_status contest(bench *b) {
   fst_bench_result *result = &b->result;
   for (size_t i = 0; i < ENTRIES; i++)
     if (takes_part(b, i)) FST_TRY(rival_enter(b, i));
-  const char *level = b->o->target;
-  FST_TRY(fst_roof_measure(level, b->artifact_bytes, &result->roof));
-  FST_TRY(fst_rivals_time(&result->rivals, result->rounds));
-  FST_TRY(fst_roof_measure(level, b->artifact_bytes, &result->roof));
-  for (size_t i = 0; i < result->rivals.len; i++) FST_TRY(fst_rival_finish(&result->rivals.data[i]));
-  const fst_rival *ours = &result->rivals.data[0];
+  fst_rival *ours = &result->rivals.data[0];
+  fst_rival_memory(ours);
   result->flops = ours->flops;
   result->bytes = ours->weight_bytes + b->boundary_bytes;
   for (size_t i = 0; i < ours->results.len; i++) result->bytes += ours->results.data[i].bytes;
+  // What a call reads decides which level of the caches bounds it.
+  FST_TRY(fst_roof_measure(ours->target, result->bytes, &result->roof));
+  FST_TRY(fst_rivals_time(&result->rivals, result->rounds));
+  FST_TRY(fst_roof_measure(ours->target, result->bytes, &result->roof));
+  for (size_t i = 0; i < result->rivals.len; i++) {
+    fst_rival_memory(&result->rivals.data[i]);
+    fst_rival_dismiss(&result->rivals.data[i]);
+  }
   return NULL;
 }
 

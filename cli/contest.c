@@ -263,9 +263,9 @@ fst_status fst_rivals_time(fst_rivals *rivals, long rounds) {
 
 void fst_rival_dismiss(fst_rival *r) { rival_end(r); }
 
-fst_status fst_rival_finish(fst_rival *r) {
+void fst_rival_memory(fst_rival *r) {
   char *line = rival_ask(r, "memory");
-  if (!line) return NULL;
+  if (!line) return;
   r->peak_kb = (long)answer_number(line, "peak_kb");
   r->runtime_bytes = (int64_t)answer_number(line, "runtime_bytes");
   double flops = answer_number(line, "flops"), weights = answer_number(line, "weight_bytes");
@@ -275,8 +275,6 @@ fst_status fst_rival_finish(fst_rival *r) {
   if (target) snprintf(r->target, sizeof r->target, "%s", target);
   free(target);
   free(line);
-  rival_end(r);
-  return NULL;
 }
 
 void fst_rivals_deinit(fst_rivals *rivals) {

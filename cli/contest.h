@@ -41,10 +41,10 @@ fst_status fst_rival_results(fst_rival *rival, const char *path);
 fst_status fst_rival_compare(fst_rival *rival, const fst_rival *reference);
 // Calls until they are warm, then `rounds` rounds in which everyone has a turn.
 fst_status fst_rivals_time(fst_rivals *rivals, long rounds);
+// Asks for memory, sizes and the work of a call, as they are by now.
+void fst_rival_memory(fst_rival *rival);
 // Ends the process; what was measured of its start is forgotten when it begins again.
 void fst_rival_dismiss(fst_rival *rival);
-// Asks for memory and sizes, and ends the process.
-fst_status fst_rival_finish(fst_rival *rival);
 void fst_rivals_deinit(fst_rivals *rivals);
 
 // One thing against another: median over the rounds of the ratio of their turns, and what lies around it.

@@ -38,6 +38,7 @@ uint32_t fst_llvm_unit_kernels(const fst_llvm_unit *unit);  // different kernels
 typedef struct fst_llvm_kernel {
   void *function;              // LLVMValueRef
   FST_VEC(int64_t) constant_offset;  // per buffer: offset of the bytes to pass (call->weights + offset), -1: pass the caller's pointer
+  uint64_t constant_bytes;     // all that the offsets stand for
   uint64_t scratch_bytes;      // the kernel wants this much scratch as a last pointer argument (0: no such argument)
 } fst_llvm_kernel;
 fst_status fst_llvm_kernel_emit(fst_llvm_unit *unit, const fst_kernel *kernel, const void *const *constants, fst_blob *blob, const fst_llvm_kernel **out);

@@ -354,6 +354,8 @@ static fst_failure *code_run(invocation *v, fst_val *out) {
   ctx->plan = &a->plan;
   ctx->fallback = fst_bridge_run;
   int32_t failed = fst_artifact_entry(a, v->signature->entry)(&ctx->call, v->args, results);
+  __atomic_store_n(&v->model->flops, ctx->call.flops, __ATOMIC_RELAXED);
+  __atomic_store_n(&v->model->weight_bytes, ctx->call.weight_bytes, __ATOMIC_RELAXED);
   state_out(v, state);
   fst_failure *failure = NULL;
   fst_val result = fst_val_none();

@@ -84,6 +84,7 @@ struct fst_model {
   size_t state_count;
   pthread_mutex_t idle_lock;
   fst_ctx *idle;              // contexts that no call uses
+  int64_t flops, weight_bytes;  // of the call that ended last; atomic
 };
 fst_status fst_model_create(fst_program *program, fst_model **out);  // takes a reference of its own
 // Gives slots that artifacts added since their initial values. The lock is held.

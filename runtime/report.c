@@ -103,6 +103,7 @@ fst_failure *fst_report(fst_model *model, char **out) {
   fallbacks_print(&buf, bounds);
   fst_buf_puts(&buf, ", ");
   signatures_print(&buf, bounds);
+  fst_buf_printf(&buf, ", \"flops\": %" PRId64 ", \"weight_bytes\": %" PRId64, __atomic_load_n(&model->flops, __ATOMIC_RELAXED), __atomic_load_n(&model->weight_bytes, __ATOMIC_RELAXED));
   fst_buf_printf(&buf, ", \"compiles\": %" PRIu64 ", \"kernels\": %.0f, \"arena_bytes\": %" PRIu64 ", \"compile_ms\": %.3f, \"target\": ",
                  compiles, kernels, __atomic_load_n(&p->arena_bytes, __ATOMIC_RELAXED), compile_ms);
   fst_buf_json(&buf, target, strlen(target));

@@ -229,6 +229,7 @@ static fst_llvm_kernel *result_add(fst_llvm_unit *unit, const struct fst_llvm_em
   for (uint32_t i = 0; i < buffers; i++) {
     int64_t offset = emitted->packed_bytes[i] ? (int64_t)constants_add(emitted, i, constants[i], blob) : -1;
     fst_vec_push(&kernel->constant_offset, offset);
+    if (offset >= 0) kernel->constant_bytes += emitted->packed_bytes[i] + emitted->raw_bytes[i];
   }
   fst_vec_push(&unit->results, kernel);
   return kernel;

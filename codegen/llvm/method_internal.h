@@ -78,6 +78,10 @@ LLVMValueRef method_loc(method *m, fst_loc loc);
 void method_raise_text(method *m, LLVMValueRef condition, const char *text, LLVMValueRef x, LLVMValueRef y, fst_loc loc);  // when condition holds
 fst_status method_block(method *m, fst_block_id block);           // up to, not including, the terminator
 
+// ---- counting (method_work.c) ----
+// Adds what the kernel will do to the call's counters. `params` are its scalar arguments.
+void method_count_work(method *m, const fst_kernel *kernel, LLVMValueRef const *params, uint64_t constant_bytes);
+
 // ---- nodes (method_node.c, method_container.c) ----
 fst_status method_node(method *m, fst_node_id node);
 fst_status method_container(method *m, fst_node_id node, bool *out_done);

@@ -110,11 +110,13 @@ static fst_status call_kernel(method *m, const fst_lowered *low, const fst_value
       args[at++] = method_value(m, arg->value).a;
     }
   }
+  LLVMValueRef *scalars = args + at;
   for (uint32_t i = 0; i < params; i++) {
     const fst_kernel_arg *arg = &low->params.data[i];
     fst_dtype dtype = low->kernel->params.data[i];
     args[at++] = arg->value.id ? number_as(m, arg->value, dtype) : method_dim(m, arg->dim);
   }
+  method_count_work(m, low->kernel, scalars, kernel->constant_bytes);
   if (kernel->scratch_bytes) args[at++] = kernel_scratch(m, kernel->scratch_bytes);
   LLVMValueRef call = LLVMBuildCall2(m->b, fst_llvm_kernel_type(kernel), fst_llvm_kernel_function(kernel), args, at, "");
   if (is_inlined) fst_llvm_call_inline(m->u, call);

@@ -101,7 +101,9 @@ FST_API fst_failure *fst_infer(fst_model *model, const char *method, const fst_v
 /* The first `positional` arguments in order, the other `count - positional` by the names in `names`. */
 FST_API fst_failure *fst_infer_named(fst_model *model, const char *method, size_t positional, const char *const *names, const fst_var *const *args, size_t count, fst_var **out_result);
 
-/* JSON: fallback_ops, signatures, compiles, kernels, arena_bytes, compile_ms, target. Free with fst_string_free. */
+/* JSON: fallback_ops (calls of each), signatures, compiles, kernels, arena_bytes, compile_ms, target; and of the call that
+ * ended last flops and weight_bytes: what its products and convolutions computed (a multiply-add is two) and read of
+ * the weights. Free with fst_string_free. */
 FST_API fst_failure *fst_report(fst_model *model, char **out_json);
 /* A method's IR at a stage ("imported", "inlined", "typed", "functional", "fused", "planned", "llvm", "asm"), from
  * the compiler; archives only. Stages from "typed" on show the arguments compiled for last. */

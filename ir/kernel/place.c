@@ -6,7 +6,7 @@
 typedef struct {
   const fst_kernel *k;
   const fst_kstmt *stmt;
-  fst_place *out;
+  fst_placement *out;
   fst_arena arena;
   uint32_t words;      // of a set of variables
   const uint64_t *free;   // per expression: the variables it depends on
@@ -101,7 +101,7 @@ static void visit_stores(placer *p) {
   }
 }
 
-void fst_kernel_place(const fst_kernel *k, const fst_kstmt *stmt, fst_place *out) {
+void fst_kernel_place(const fst_kernel *k, const fst_kstmt *stmt, fst_placement *out) {
   placer p = {.k = k, .stmt = stmt, .out = out};
   uint32_t saved[2 * FST_KERNEL_MAX_DIMS];
   memset(out, 0, sizeof *out);
@@ -122,7 +122,7 @@ void fst_kernel_place(const fst_kernel *k, const fst_kstmt *stmt, fst_place *out
   fst_arena_deinit(&p.arena);
 }
 
-void fst_place_deinit(fst_place *place) {
+void fst_place_deinit(fst_placement *place) {
   for (size_t i = 0; i < place->nests.len; i++) fst_vec_free(&place->nests.data[i].items);
   fst_vec_free(&place->nests);
 }

@@ -24,12 +24,12 @@ typedef struct fst_place_nest {
   FST_VEC(fst_place_item) items;   // operands before what uses them
 } fst_place_nest;
 
-typedef struct fst_place {
+typedef struct fst_placement {
   FST_VEC(fst_place_nest) nests;   // [0] is the statement's; a nest stands behind its parent
-} fst_place;
+} fst_placement;
 
 // Constants, parameters and variables are not listed. Cost: linear in what the statement reaches, per nest.
-void fst_kernel_place(const fst_kernel *k, const fst_kstmt *stmt, fst_place *out);
-void fst_place_deinit(fst_place *place);
+void fst_kernel_place(const fst_kernel *k, const fst_kstmt *stmt, fst_placement *out);
+void fst_place_deinit(fst_placement *place);
 
 #endif

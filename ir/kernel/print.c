@@ -13,7 +13,7 @@ static const char *const combine_names[] = FST_COMBINE_NAMES;
 typedef struct {
   const fst_kernel *k;
   fst_text *out;
-  const fst_place *place;               // of the statement being printed; NULL outside
+  const fst_placement *place;               // of the statement being printed; NULL outside
   uint32_t *expr_number, *var_number;   // 0: not yet
   uint32_t exprs, vars;
   uint32_t indent;
@@ -168,7 +168,7 @@ static void print_line(printer *p, const char *word, uint32_t var, const char *t
 }
 
 static void print_stmt(printer *p, const fst_kstmt *s) {
-  fst_place place;
+  fst_placement place;
   p->indent = 1;
   for (uint32_t i = 0; i < s->var_count; i++) define(p, s->extents[i]);
   print_header(p, s);

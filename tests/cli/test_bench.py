@@ -89,3 +89,40 @@ def test_no_files_are_left(compiled, tmp_path):
     succeed("bench", compiled, *INPUTS, "--rounds", "1", env={"TMPDIR": str(folder)})
     fail("bench", compiled, *INPUTS, "--vs", "torch", env={"TMPDIR": str(folder)})
     assert not list(folder.iterdir())
+
+
+def work_of(*args):
+    answer = json.loads(succeed("bench", *args, "--rounds", "1", "--json"))
+    return answer["call"]["flops"], answer["contestants"][0]
+
+
+def test_the_work_of_a_call_is_counted(archive, tmp_path):
+    """A multiply-add is two; with open sizes the count is of the sizes that were given."""
+    assert work_of(archive, "--input", "f32[4, 64]")[0] == 2 * 4 * 64 * 32
+    succeed("compile", archive, "--input", "f32[N, 64]", "-o", tmp_path / "open.fst")
+    for n in (1, 7):
+        assert work_of(tmp_path / "open.fst", "--input", f"f32[{n}, 64]")[0] == 2 * n * 64 * 32
+
+
+def test_the_work_of_branches_and_loops_is_what_was_done(tmp_path):
+    import torch
+
+    class Loop(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 8, 3, padding=1)
+            self.linear = torch.nn.Linear(16, 16)
+
+        def forward(self, x, image, times: int):
+            if times < 0:
+                return self.conv(image).sum()
+            for _ in range(times):
+                x = torch.relu(self.linear(x))
+            return x.sum()
+
+    torch.manual_seed(0)
+    torch.jit.script(Loop().eval()).save(str(tmp_path / "loop.pt"))
+    inputs = ("--input", "f32[2, 16]", "--input", "f32[1, 3, 10, 10]", "--input")
+    assert work_of(tmp_path / "loop.pt", *inputs, "5")[0] == 5 * 2 * 2 * 16 * 16
+    assert work_of(tmp_path / "loop.pt", *inputs, "0")[0] == 0
+    assert work_of(tmp_path / "loop.pt", *inputs, "-1")[0] == 2 * 10 * 10 * 8 * 3 * 9

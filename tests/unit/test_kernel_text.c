@@ -240,7 +240,7 @@ static void test_refusals(void **state) {
 
 static void test_place(void **state) {
   (void)state;
-  fst_place place;
+  fst_placement place;
   fst_kernel *k = parse(
       "kernel \"place\" () {\n"
       "  buffer b0 : f32[4, 4]{4, 1} read\n"
