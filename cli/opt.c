@@ -10,7 +10,7 @@
 
 typedef struct opt_options {
   const char *passes, *output;
-  bool round_trip, list;
+  bool round_trip, list, rules;
   long limit;
   fst_compiler_passes how;
 } opt_options;
@@ -19,11 +19,11 @@ static fst_status input_read(const char *path, char **out_text, size_t *out_len)
   return fst_file_read(strcmp(path, "-") ? path : "/dev/stdin", out_text, out_len);
 }
 
-static fst_status passes_list(void) {
+static fst_status names_list(bool rules) {
   const fst_compiler_api *compiler;
   FST_TRY(fst_cli_compiler(&compiler));
   const char *name, *doc;
-  for (uint32_t i = 0; compiler->pass_info(i, &name, &doc); i++) printf("  %-20s %s\n", name, doc);
+  for (uint32_t i = 0; (rules ? compiler->rule_info : compiler->pass_info)(i, &name, &doc); i++) printf("  %-20s %s\n", name, doc);
   return NULL;
 }
 
@@ -56,11 +56,12 @@ int fst_command_opt(int argc, char **argv) {
       FST_FLAG("--time", "how long each pass took", &o.how.time),
       FST_FLAG("--stats", "how much each pass changed", &o.how.stats),
       FST_FLAG("--list", "name all passes", &o.list),
+      FST_FLAG("--rules", "name all rules of the pass canonicalize", &o.rules),
   };
   const fst_command *command = fst_command_find("opt");
   int code = fst_args_parse(command, argc, argv, options, sizeof options / sizeof *options, 0, 1, &words);
   o.how.limit = o.limit;
-  if (code < 0 && o.list) code = fst_report_status(passes_list());
+  if (code < 0 && (o.list || o.rules)) code = fst_report_status(names_list(o.rules));
   else if (code < 0 && !words.len) code = fst_args_parse(command, 0, NULL, options, 0, 1, 1, &words);
   else if (code < 0) code = fst_report_status(opt_run(&o, words.data[0]));
   fst_vec_free(&words);

@@ -7,6 +7,7 @@
 #include "driver/artifact.h"
 #include "driver/compile.h"
 #include "driver/source.h"
+#include "passes/canonicalize.h"
 
 #ifndef FST_VERSION
 #define FST_VERSION "0"
@@ -295,11 +296,18 @@ static bool compiler_pass_info(uint32_t index, const char **out_name, const char
   return true;
 }
 
+static bool compiler_rule_info(uint32_t index, const char **out_name, const char **out_doc) {
+  if (index >= fst_rule_count()) return false;
+  *out_name = fst_rule_name(index);
+  *out_doc = fst_rule_doc(index);
+  return true;
+}
+
 // ---- the table -------------------------------------------------------------------------------------
 
 const fst_compiler_api *fst_compiler(void) {
   static const fst_compiler_api api = {
-      FST_COMPILER_VERSION, DESCRIPTION, compiler_open, compiler_close, compiler_compile, compiler_describe, compiler_dump, compiler_methods, compiler_opt, compiler_pass_info,
+      FST_COMPILER_VERSION, DESCRIPTION, compiler_open, compiler_close, compiler_compile, compiler_describe, compiler_dump, compiler_methods, compiler_opt, compiler_pass_info, compiler_rule_info,
   };
   return &api;
 }

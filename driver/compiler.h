@@ -70,6 +70,8 @@ typedef struct fst_compiler_api {
   fst_status (*opt)(const char *text, size_t len, const char *file_name, const char *pass_names, const fst_compiler_passes *passes, bool round_trip, char **out_text);
   // Name and one line about the pass of this number; false past the last.
   bool (*pass_info)(uint32_t index, const char **out_name, const char **out_doc);
+  // The same for the rules of the canonicaliser.
+  bool (*rule_info)(uint32_t index, const char **out_name, const char **out_doc);
 } fst_compiler_api;
 
 #define FST_COMPILER_SYMBOL "fst_compiler"

@@ -211,6 +211,8 @@ uint32_t fst_module_new_tensor(fst_module *m, fst_dtype dtype, int rank, const i
   return (uint32_t)m->tensors.len - 1;
 }
 
+bool fst_module_tensor_is_mapped(const fst_module *m, uint32_t tensor) { return tensor < m->tensors.len && m->storages.data[m->tensors.data[tensor].storage].data; }
+
 const void *fst_module_tensor_data(const fst_module *m, uint32_t tensor) {
   FST_ASSERT(tensor < m->tensors.len, "tensor %u of %zu", tensor, m->tensors.len);
   const fst_tensor_info *t = &m->tensors.data[tensor];

@@ -70,8 +70,6 @@ typedef struct fst_class {
   uint32_t method_count;             // methods of the class: short name and function name
   const fst_sym *method_names;
   const fst_sym *method_functions;
-  uint32_t pre_hook_count, hook_count;   // function names, in call order; CallMethod("forward") runs them
-  const fst_sym *pre_hooks, *hooks;
   fst_type enum_type;                // ENUM: type of the values
   uint32_t member_count;
   const fst_sym *member_names;
@@ -139,6 +137,7 @@ void fst_loc_print(const fst_module *module, fst_loc loc, fst_text *out);
 // *out_data points at zeroed bytes to fill. The tensor is contiguous.
 uint32_t fst_module_new_tensor(fst_module *module, fst_dtype dtype, int rank, const int64_t *sizes, void **out_data);
 // Bytes of a tensor's first element; the storage must be mapped.
+bool fst_module_tensor_is_mapped(const fst_module *module, uint32_t tensor);   // are its bytes at hand?
 const void *fst_module_tensor_data(const fst_module *module, uint32_t tensor);
 // Points every storage at its bytes: `archive` and `side` are mappings that outlive the module.
 fst_status fst_module_map(fst_module *module, const void *archive, uint64_t archive_bytes, const void *side, uint64_t side_bytes);

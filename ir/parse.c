@@ -219,7 +219,7 @@ static fst_status read_function_head(reader *r) {
 
 typedef FST_VEC(fst_sym) sym_vec;
 typedef struct {
-  sym_vec attr_names, method_names, method_functions, pre_hooks, hooks, member_names;
+  sym_vec attr_names, method_names, method_functions, member_names;
   FST_VEC(fst_type) attr_types;
   FST_VEC(fst_const) member_values;
 } class_text;
@@ -228,8 +228,6 @@ static void class_text_deinit(class_text *c) {
   fst_vec_free(&c->attr_names);
   fst_vec_free(&c->method_names);
   fst_vec_free(&c->method_functions);
-  fst_vec_free(&c->pre_hooks);
-  fst_vec_free(&c->hooks);
   fst_vec_free(&c->member_names);
   fst_vec_free(&c->attr_types);
   fst_vec_free(&c->member_values);
@@ -265,10 +263,8 @@ static fst_status parse_class_line(fst_parser *p, const fst_class *cls, class_te
     FST_TRY(fst_scan_expect(&p->at, "="));
     return parse_push_sym(p, &c->method_functions);
   }
-  if (fst_scan_is_word(&p->at, "prehook")) return parse_push_sym(p, &c->pre_hooks);
-  if (fst_scan_is_word(&p->at, "hook")) return parse_push_sym(p, &c->hooks);
   if (cls->kind == FST_CLASS_ENUM && fst_scan_is_word(&p->at, "member")) return parse_member(p, cls->enum_type, c);
-  return FST_BAD("expected attr, method, prehook, hook, member (in an enum) or '}'");
+  return FST_BAD("expected attr, method, member (in an enum) or '}'");
 }
 
 #define KEEP(arena, vec) ((vec).len ? fst_arena_memdup((arena), (vec).data, (vec).len * sizeof *(vec).data) : NULL)
@@ -302,10 +298,6 @@ static fst_status read_class(reader *r) {
     cls.method_count = (uint32_t)c.method_names.len;
     cls.method_names = KEEP(arena, c.method_names);
     cls.method_functions = KEEP(arena, c.method_functions);
-    cls.pre_hook_count = (uint32_t)c.pre_hooks.len;
-    cls.pre_hooks = KEEP(arena, c.pre_hooks);
-    cls.hook_count = (uint32_t)c.hooks.len;
-    cls.hooks = KEEP(arena, c.hooks);
     cls.member_count = (uint32_t)c.member_names.len;
     cls.member_names = KEEP(arena, c.member_names);
     cls.member_values = KEEP(arena, c.member_values);

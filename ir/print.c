@@ -311,14 +311,6 @@ static void put_function(printer *p, const fst_graph *g) {
 
 // ---- records ---------------------------------------------------------------------------------------
 
-static void put_names(printer *p, const char *record, const fst_sym *names, uint32_t count) {
-  for (uint32_t i = 0; i < count; i++) {
-    fst_text_printf(p->out, "  %s ", record);
-    put_quoted(p, names[i]);
-    fst_text_putc(p->out, '\n');
-  }
-}
-
 static void put_class(printer *p, const fst_class *c) {
   static const char *const kinds[] = {[FST_CLASS_MODULE] = "module", [FST_CLASS_PLAIN] = "plain", [FST_CLASS_ENUM] = "enum", [FST_CLASS_INTERFACE] = "interface"};
   fst_text_puts(p->out, "class ");
@@ -343,8 +335,6 @@ static void put_class(printer *p, const fst_class *c) {
     put_quoted(p, c->method_functions[i]);
     fst_text_putc(p->out, '\n');
   }
-  put_names(p, "prehook", c->pre_hooks, c->pre_hook_count);
-  put_names(p, "hook", c->hooks, c->hook_count);
   for (uint32_t i = 0; i < c->member_count; i++) {
     fst_text_puts(p->out, "  member ");
     put_quoted(p, c->member_names[i]);

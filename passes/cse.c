@@ -14,8 +14,7 @@
 typedef struct {
   fst_pass_ctx *pc;
   fst_graph *g;
-  fst_alias alias;
-  bool has_alias;
+  const fst_alias *alias;   // NULL before `functional`: tensors may still be written in place
   fst_map seen;     // hash -> node id; entries of closed blocks stay and are checked for dominance
 } eliminator;
 
@@ -53,7 +52,7 @@ static bool equal(const fst_graph *g, const fst_node *a, const fst_node *b) {
 }
 
 static bool reads_written(eliminator *e, fst_value_id tensor) {
-  return !e->has_alias || tensor.id >= e->alias.count || fst_alias_info(&e->alias, tensor)->written;
+  return !e->alias || tensor.id >= e->alias->count || fst_alias_info(e->alias, tensor)->written;
 }
 
 // A list that nothing writes, of things that nothing writes.
@@ -75,8 +74,8 @@ static bool may_share(eliminator *e, const fst_node *n) {
     fst_type type = fst_value_type(e->g, n->results[r]);
     fst_type_kind kind = fst_type_kind_of(e->g->module->types, type);
     if (kind == FST_TY_INT || kind == FST_TY_FLOAT || kind == FST_TY_BOOL || kind == FST_TY_STR || kind == FST_TY_NONE || kind == FST_TY_DEVICE) continue;
-    if (kind != FST_TY_TENSOR || !e->has_alias || n->results[r].id >= e->alias.count) return false;
-    const fst_alias_class *cls = fst_alias_info(&e->alias, n->results[r]);
+    if (kind != FST_TY_TENSOR || !e->alias || n->results[r].id >= e->alias->count) return false;
+    const fst_alias_class *cls = fst_alias_info(e->alias, n->results[r]);
     if (cls->written || cls->escapes || cls->external) return false;
   }
   // Reading memory that may change between the two.
@@ -113,8 +112,7 @@ static void eliminate_block(eliminator *e, fst_block_id block) {
 }
 
 fst_status fst_pass_cse(fst_pass_ctx *pc, fst_graph *graph) {
-  eliminator e = {.pc = pc, .g = graph, .has_alias = graph->stage >= FST_STAGE_FUNCTIONAL};
-  if (e.has_alias) fst_alias_compute(graph, pc->arena, &e.alias);
+  eliminator e = {.pc = pc, .g = graph, .alias = graph->stage >= FST_STAGE_FUNCTIONAL ? pc->alias : NULL};
   eliminate_block(&e, graph->entry);
   fst_map_deinit(&e.seen);
   return NULL;

@@ -15,7 +15,7 @@
 
 static const float *literal_floats(const fst_graph *g, fst_value_id value, int64_t *out_count) {
   const fst_const_data *c = fst_value_const(g, value);
-  if (!c || c->kind != FST_CONST_TENSOR) return NULL;
+  if (!c || c->kind != FST_CONST_TENSOR || !fst_module_tensor_is_mapped(g->module, c->index)) return NULL;
   fst_type type = g->module->tensors.data[c->index].type;
   const fst_type_data *t = fst_type_get(g->module->types, type);
   if (t->dtype != FST_F32 || !fst_type_is_contiguous(g->dims, g->module->types, type)) return NULL;

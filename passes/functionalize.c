@@ -141,8 +141,7 @@ static void functionalize_block(functionalizer *f, fst_block_id block) {
 }
 
 fst_status fst_pass_functionalize(fst_pass_ctx *pc, fst_graph *graph) {
-  functionalizer f = {.pc = pc, .g = graph};
-  fst_alias_compute(graph, pc->arena, &f.alias);
+  functionalizer f = {.pc = pc, .g = graph, .alias = *pc->alias};
   functionalize_block(&f, graph->entry);
   if (graph->stage < FST_STAGE_FUNCTIONAL) graph->stage = FST_STAGE_FUNCTIONAL;
   return NULL;

@@ -27,7 +27,7 @@
 typedef struct {
   fst_pass_ctx *pc;
   fst_graph *g;
-  fst_alias alias;
+  const fst_alias *alias;
   fst_map group_of;     // node id -> id of the last node of its group
 } fuser;
 
@@ -86,7 +86,7 @@ static bool reads_survive(const fuser *f, fst_node_id producer, fst_node_id unti
   const fst_node *p = fst_node_get(f->g, producer);
   for (fst_node_id id = p->next; id.id && !fst_node_eq(id, until); id = fst_node_get(f->g, id)->next)
     for (uint32_t i = 0; i < p->operand_count; i++)
-      if (fst_value_type_data(f->g, p->operands[i])->kind == FST_TY_TENSOR && fst_alias_writes(f->g, &f->alias, fst_node_get(f->g, id), p->operands[i]))
+      if (fst_value_type_data(f->g, p->operands[i])->kind == FST_TY_TENSOR && fst_alias_writes(f->g, f->alias, fst_node_get(f->g, id), p->operands[i]))
         return false;
   return true;
 }
@@ -164,8 +164,7 @@ static void drop_views_everywhere(fuser *f, fst_block_id block) {
 }
 
 fst_status fst_pass_fuse(fst_pass_ctx *pc, fst_graph *graph) {
-  fuser f = {.pc = pc, .g = graph};
-  fst_alias_compute(graph, pc->arena, &f.alias);
+  fuser f = {.pc = pc, .g = graph, .alias = pc->alias};
   choose_groups(&f, graph->entry);
   drop_views_everywhere(&f, graph->entry);
   build_groups(&f, graph->entry);

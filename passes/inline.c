@@ -2,8 +2,8 @@
 //
 // Expects any stage before `typed`; changes prim::CallMethod, prim::CallFunction and the ends of `with` statements
 // (prim::Enter, prim::Exit: the manager's own methods). A call that cannot be resolved is an error that names it:
-// recursion, or a method of an interface whose object is not one that the archive fixes. Calling a module's
-// `forward` runs its pre-hooks and hooks too, as PyTorch does. Locations remember the calls they came through.
+// recursion, or a method of an interface whose object is not one that the archive fixes. Hooks need nothing here: the archive's
+// code calls them. Locations remember the calls they came through.
 // Cost: the size of the result.
 //
 // Before:                                                    After:
@@ -134,49 +134,6 @@ static fst_status call_named(inliner *in, fst_sym function, const fst_value_id *
   return splice(in, callee, args, count, at, out);
 }
 
-// A pre-hook's result takes the place of the arguments (a tuple is all of them), a hook's that of the result; None
-// keeps them.
-static fst_status run_pre_hook(inliner *in, fst_sym hook, fst_value_id *args, uint32_t *count, fst_node_id at) {
-  fst_graph *g = in->g;
-  fst_types *types = g->module->types;
-  fst_loc loc = fst_node_get(g, at)->loc;
-  fst_node_id pack = fst_node_create(g, FST_OP_TUPLE_CONSTRUCT, args + 1, *count - 1, 1, loc);
-  fst_node_insert_before(g, at, pack);
-  fst_type item[64];
-  for (uint32_t i = 1; i < *count && i < 64; i++) item[i - 1] = fst_value_type(g, args[i]);
-  fst_value_id packed = fst_node_get(g, pack)->results[0], operands[2] = {args[0], packed}, result;
-  fst_value_set_type(g, packed, fst_type_tuple(types, item, *count - 1));
-  FST_TRY(call_named(in, hook, operands, 2, at, &result));
-  const fst_type_data *t = fst_value_type_data(g, result);
-  if (t->kind == FST_TY_NONE) return NULL;
-  if (t->kind != FST_TY_TUPLE) {
-    args[1] = result;
-    *count = 2;
-    return NULL;
-  }
-  fst_node_id unpack = fst_node_create(g, FST_OP_TUPLE_UNPACK, &result, 1, t->count, loc);
-  fst_node_insert_before(g, at, unpack);
-  for (uint32_t i = 0; i < t->count && i < 63; i++) {
-    args[i + 1] = fst_node_get(g, unpack)->results[i];
-    fst_value_set_type(g, args[i + 1], t->items[i]);
-  }
-  *count = t->count + 1;
-  return NULL;
-}
-
-static fst_status run_hook(inliner *in, fst_sym hook, const fst_value_id *args, uint32_t count, fst_value_id *result, fst_node_id at) {
-  fst_graph *g = in->g;
-  fst_type item[64];
-  fst_node_id pack = fst_node_create(g, FST_OP_TUPLE_CONSTRUCT, args + 1, count - 1, 1, fst_node_get(g, at)->loc);
-  fst_node_insert_before(g, at, pack);
-  for (uint32_t i = 1; i < count && i < 64; i++) item[i - 1] = fst_value_type(g, args[i]);
-  fst_value_id packed = fst_node_get(g, pack)->results[0], operands[3] = {args[0], packed, *result}, changed;
-  fst_value_set_type(g, packed, fst_type_tuple(g->module->types, item, count - 1));
-  FST_TRY(call_named(in, hook, operands, 3, at, &changed));
-  if (fst_value_type_data(g, changed)->kind != FST_TY_NONE) *result = changed;
-  return NULL;
-}
-
 static fst_status inline_method(inliner *in, fst_node_id id, fst_value_id *out) {
   fst_graph *g = in->g;
   fst_module *m = g->module;
@@ -191,15 +148,7 @@ static fst_status inline_method(inliner *in, fst_node_id id, fst_value_id *out) 
     return FST_FAIL(FST_ERR_UNSUPPORTED, "%s is a method of the interface %s: which one runs is only known at run time", text(in, n->name), text(in, cls->name));
   const fst_graph *callee = fst_class_method(m, cls, n->name);
   if (!callee) return FST_FAIL(FST_ERR_CORRUPT, "class %s has no method %s", text(in, cls->name), text(in, n->name));
-  fst_value_id args[64];
-  uint32_t count = n->operand_count;
-  if (count > 63) return FST_FAIL(FST_ERR_UNSUPPORTED, "%s is called with more than 62 arguments", text(in, n->name));
-  memcpy(args, n->operands, count * sizeof *args);
-  bool hooked = !strcmp(text(in, n->name), "forward");
-  for (uint32_t i = 0; hooked && i < cls->pre_hook_count; i++) FST_TRY(run_pre_hook(in, cls->pre_hooks[i], args, &count, id));
-  FST_TRY(splice(in, callee, args, count, id, out));
-  for (uint32_t i = 0; hooked && i < cls->hook_count; i++) FST_TRY(run_hook(in, cls->hooks[i], args, count, out, id));
-  return NULL;
+  return splice(in, callee, n->operands, n->operand_count, id, out);
 }
 
 // `with`: enters and exits are calls of the object's own methods. Those that only concern gradients or profiling

@@ -2,14 +2,23 @@
 #ifndef FST_PASSES_PASS_H
 #define FST_PASSES_PASS_H
 
-#include "ir/graph.h"
+#include "passes/alias.h"
+
+// What passes may ask to hold when they run. The manager brings about what a pass requires and does not hold yet, and
+// forgets what a pass does not preserve.
+typedef enum {
+  FST_HOLDS_ALIAS = 1,   // pc->alias is right: conservative, and counts every value. From `typed` on; NULL before
+  FST_HOLDS_LIVE = 2,    // nothing is there for nobody: what `dce` leaves
+} fst_property;
 
 struct fst_target;
 typedef struct fst_pass_ctx {
   fst_arena *arena;              // reset by the manager after each pass
+  const fst_alias *alias;        // for passes that require FST_HOLDS_ALIAS
   const struct fst_target *target;  // NULL: neutral
   uint64_t changes;              // the pass counts what it changed
   int64_t limit;                 // stop changing after so many (bisecting); negative: no limit
+  uint32_t *rule_counts;         // canonicalize: how often each rule applied (passes/canonicalize.h)
 } fst_pass_ctx;
 // Call before each change: counts it and says whether it may be made.
 bool fst_pass_allow(fst_pass_ctx *pc);
@@ -20,6 +29,7 @@ typedef struct fst_pass {
   const char *name, *doc;
   fst_pass_fn run;
   fst_stage from, to;       // legal on graphs of stage >= from; leaves them at max(stage, to)
+  uint32_t requires, preserves;   // fst_property bits
 } fst_pass;
 const fst_pass *fst_pass_find(const char *name);
 const fst_pass *fst_pass_at(uint32_t index);   // NULL past the last

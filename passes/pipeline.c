@@ -7,13 +7,13 @@ fst_status fst_pipeline_inline(fst_graph *graph, const fst_pipeline_options *opt
 
 fst_status fst_pipeline_freeze(fst_graph *graph, const fst_state_layout *layout, const fst_pipeline_options *options) {
   FST_TRY(fst_freeze(graph, layout));
-  return fst_passes_run(graph, "fold,simplify-cf,cse,dce", options);
+  return fst_passes_run(graph, "canonicalize,simplify-cf,canonicalize,cse,dce", options);
 }
 
 // What takes a graph from one stage to the next, in order.
 static const struct { fst_stage to; const char *passes; } steps[] = {
-    {FST_STAGE_TYPED, "fold-batch-norm,decompose,fold,cse,dce"},          // after specialization itself
-    {FST_STAGE_FUNCTIONAL, "functionalize,cse,dce"},
+    {FST_STAGE_TYPED, "fold-batch-norm,decompose,canonicalize,cse,dce"},          // after specialization itself
+    {FST_STAGE_FUNCTIONAL, "functionalize,canonicalize,cse,dce"},
     {FST_STAGE_FUSED, "fuse"},
     {FST_STAGE_PLANNED, "plan"},
 };

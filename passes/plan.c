@@ -249,9 +249,8 @@ static void place_slots(planner *p) {
 }
 
 fst_status fst_pass_plan(fst_pass_ctx *pc, fst_graph *graph) {
-  planner p = {.g = graph, .pc = pc};
+  planner p = {.g = graph, .pc = pc, .alias = *pc->alias};
   uint32_t values = (uint32_t)graph->values.len, nodes = (uint32_t)graph->nodes.len;
-  fst_alias_compute(graph, pc->arena, &p.alias);
   p.plan = FST_NEW(&graph->arena, fst_plan);
   p.plan->value_count = values;
   p.plan->places = FST_NEW_ARRAY(&graph->arena, fst_place, values);

@@ -1,6 +1,6 @@
 """Every op on ints, floats and bools (rows of class SCALAR) against PyTorch, over values that hurt.
 
-`firesteel opt --passes=fold` computes them with the interpreter on the expressions that native code uses, too. Where
+`firesteel opt --passes=canonicalize` computes them with the interpreter on the expressions that native code uses, too. Where
 PyTorch raises or its C++ has no defined result (dividing the lowest integer by -1, shifting by 64), nothing is asked.
 """
 import itertools
@@ -104,7 +104,7 @@ def fold(cases, tmp_path):
         lines += [f'function "f{i}" inlined () -> ({result}) {{', f"  %0 : {result} = {name}({', '.join(map(literal, args))})", "  return %0", "}"]
     path = tmp_path / "scalars.ir"
     path.write_text("\n".join(lines))
-    out = subprocess.run([BUILD / "bin" / "firesteel", "opt", path, "--passes=fold"], capture_output=True, text=True)
+    out = subprocess.run([BUILD / "bin" / "firesteel", "opt", path, "--passes=canonicalize"], capture_output=True, text=True)
     assert out.returncode == 0, out.stderr
     found = {}
     for m in re.finditer(r'function "f(\d+)" inlined \(\) -> \(\w+\) \{\n(?:  %0 : [^\n]*\n)?  return ([^\n]*)\n', out.stdout):

@@ -47,19 +47,19 @@ static void test_order_and_dumps(void **state) {
   (void)state;
   dumps d = {{0}, 0};
   fst_pipeline_options o = {.verify_each = true, .dump_after = "cse,dce", .limit = -1, .dump = note_dump, .dump_context = &d};
-  assert_int_equal(nodes_after("fold,cse,dce", &o), 2);   // add and return
+  assert_int_equal(nodes_after("canonicalize,cse,dce", &o), 2);   // add and return
   assert_string_equal(d.names, "cse;dce;");
   assert_int_equal(d.with_sub, 1);
   assert_int_equal(nodes_after("", &o), 6);
-  assert_int_equal(nodes_after("fold", NULL), 4);
+  assert_int_equal(nodes_after("canonicalize", NULL), 4);
 }
 
 static void test_limit(void **state) {
   (void)state;
-  fst_pipeline_options o = {.verify_each = true, .limit_pass = "fold"};
+  fst_pipeline_options o = {.verify_each = true, .limit_pass = "canonicalize"};
   for (int limit = 0; limit < 3; limit++) {   // each change removes one node
     o.limit = limit;
-    assert_int_equal(nodes_after("fold", &o), 6 - limit);
+    assert_int_equal(nodes_after("canonicalize", &o), 6 - limit);
   }
   o.limit = 0;
   assert_int_equal(nodes_after("dce", &o), 4);   // another pass is not limited: what only %e used goes with it
@@ -67,18 +67,18 @@ static void test_limit(void **state) {
 
 static void test_stop(void **state) {
   (void)state;
-  fst_pipeline_options o = {.limit = -1, .stop_after = "fold"};
-  assert_int_equal(nodes_after("fold,cse,dce", &o), 4);
+  fst_pipeline_options o = {.limit = -1, .stop_after = "canonicalize"};
+  assert_int_equal(nodes_after("canonicalize,cse,dce", &o), 4);
   o.stop_after = "imported";   // a stage that is reached after the first pass
-  assert_int_equal(nodes_after("fold,cse,dce", &o), 4);
+  assert_int_equal(nodes_after("canonicalize,cse,dce", &o), 4);
   o.stop_after = "typed";
-  assert_int_equal(nodes_after("fold,cse,dce", &o), 2);
+  assert_int_equal(nodes_after("canonicalize,cse,dce", &o), 2);
 }
 
 static void test_refusals(void **state) {
   (void)state;
   static const struct { const char *passes, *message; } cases[] = {
-      {"fold,nonsense", "no pass is called 'nonsense'"}, {"specialize", "needs a graph of stage inlined"}, {"plan", "needs a graph of stage fused"}};
+      {"canonicalize,nonsense", "no pass is called 'nonsense'"}, {"specialize", "needs a graph of stage inlined"}, {"plan", "needs a graph of stage fused"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     fst_module *m = NULL;
     assert_null(fst_module_parse(text, strlen(text), "t", &m));
