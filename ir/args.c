@@ -81,17 +81,6 @@ int fst_args_axes(fst_infer *in, const char *name, int rank, int *out) {
   return count;
 }
 
-// Written after it was built? Reading the operands would then miss the write.
-static bool list_is_written(const fst_graph *graph, const fst_value *list) {
-  for (size_t i = 0; i < list->uses.len; i++) {
-    fst_op op = fst_node_get(graph, list->uses.data[i].user)->op;
-    const fst_schema *schema = op == FST_OP_UNKNOWN ? NULL : fst_op_schema(op);
-    uint32_t arg = list->uses.data[i].index;
-    if (op == FST_OP_UNKNOWN || (schema && arg < schema->arg_count && schema->args[arg].is_written)) return true;
-  }
-  return false;
-}
-
 int fst_args_items(const fst_infer *in, uint32_t arg, fst_value_id *out, int max) {
   fst_value_id id = fst_infer_arg(in, arg);
   const fst_const_data *literal = fst_value_const(in->graph, id);
@@ -100,11 +89,8 @@ int fst_args_items(const fst_infer *in, uint32_t arg, fst_value_id *out, int max
     for (uint32_t i = 0; i < literal->count; i++) out[i] = fst_graph_const(in->graph, literal->items[i]);
     return (int)literal->count;
   }
-  fst_node_id def = fst_value_def(in->graph, id);
-  if (!def.id) return -1;
-  const fst_node *node = fst_node_get(in->graph, def);
-  if (node->op != FST_OP_LIST_CONSTRUCT || (int)node->operand_count > max) return -1;
-  if (list_is_written(in->graph, fst_value_get(in->graph, id))) return -1;
+  const fst_node *node = literal ? NULL : fst_list_items(in->graph, id);
+  if (!node || (int)node->operand_count > max) return -1;
   memcpy(out, node->operands, node->operand_count * sizeof *out);
   return (int)node->operand_count;
 }

@@ -204,11 +204,8 @@ static term term_known(composer *c, const term *t) {
 static term list_known(composer *c, const term *t) {
   if (t->kind != TERM_VALUE) return *t;
   term known = term_known(c, t);
-  fst_node_id def = fst_value_def(c->graph, t->value);
-  if (known.kind == TERM_LIST || !def.id) return known;
-  const fst_node *node = fst_node_get(c->graph, def);
-  if (node->op != FST_OP_LIST_CONSTRUCT) return known;
-  return term_of_items(c, node->operand_count, NULL, node->operands);
+  const fst_node *list = known.kind == TERM_LIST ? NULL : fst_list_items(c->graph, t->value);
+  return list ? term_of_items(c, list->operand_count, NULL, list->operands) : known;
 }
 
 // ---- expressions ----

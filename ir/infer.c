@@ -101,6 +101,13 @@ const fst_node *fst_list_items(const fst_graph *g, fst_value_id list) {
   return fst_node_get(g, def);
 }
 
+const fst_node *fst_list_inner(const fst_graph *g, const fst_node *outer, uint32_t item) {
+  const fst_value *list = fst_value_get(g, outer->operands[item]), *around = fst_value_get(g, outer->results[0]);
+  fst_node_id def = fst_value_def(g, outer->operands[item]);
+  if (!def.id || fst_node_get(g, def)->op != FST_OP_LIST_CONSTRUCT || around->uses.len != 1 || list->uses.len != 1) return NULL;
+  return fst_node_get(g, def);
+}
+
 int fst_infer_int_list(const fst_infer *in, uint32_t arg, fst_dim *out, int max) {
   fst_value_id v = fst_infer_arg(in, arg);
   if (!v.id) return -1;

@@ -50,6 +50,8 @@ int fst_infer_int_list(const fst_infer *in, uint32_t arg, fst_dim *out, int max)
 // The ListConstruct whose operands are the items of `list` wherever it is used: nothing writes or keeps it. NULL
 // when there is none.
 const fst_node *fst_list_items(const fst_graph *graph, fst_value_id list);
+// The same for a list that is item `item` of one found by this: used there only, and that by one reader only.
+const fst_node *fst_list_inner(const fst_graph *graph, const fst_node *outer, uint32_t item);
 // A Tensor[] operand whose items are known; -1 when not.
 int fst_infer_tensor_list(const fst_infer *in, uint32_t arg, const fst_type_data **out, int max);
 fst_dtype fst_infer_dtype(const fst_infer *in, uint32_t arg, fst_dtype otherwise);  // `ScalarType? dtype` operand

@@ -128,23 +128,35 @@ int fst_infer_scalar_tensor(fst_infer *in) {
   return FST_INFER_OK;
 }
 
-// Sizes of a nested list literal or ListConstruct, and the kind of its innermost numbers.
-static bool list_shape(const fst_infer *in, fst_value_id value, fst_shape *out, fst_type_kind *out_elem) {
-  const fst_type_data *type = fst_value_type_data(in->graph, value);
-  if (type->kind != FST_TY_LIST) {
-    *out_elem = type->kind;
-    return type->kind == FST_TY_INT || type->kind == FST_TY_FLOAT || type->kind == FST_TY_BOOL;
-  }
-  const fst_const_data *c = fst_value_const(in->graph, value);
-  fst_node_id def = fst_value_def(in->graph, value);
-  const fst_node *n = def.id ? fst_node_get(in->graph, def) : NULL;
-  bool is_construct = n && !strcmp(fst_op_name(n->op), "prim::ListConstruct");
-  if (out->rank == FST_MAX_RANK || (!is_construct && !(c && c->kind == FST_CONST_TUPLE))) return false;
-  uint32_t count = is_construct ? n->operand_count : c->count;
-  out->dims[out->rank++] = fst_dim_const(in->dims, count);
-  *out_elem = fst_type_kind_of(in->types, type->elem);
-  if (count == 0) return true;
-  return list_shape(in, is_construct ? n->operands[0] : fst_graph_const(in->graph, c->items[0]), out, out_elem);
+// Sizes of a nested list literal, and the kind of its innermost numbers.
+static bool literal_shape(const fst_infer *in, fst_const value, fst_shape *out) {
+  const fst_const_data *c = fst_const_get(in->graph->module, value);
+  if (c->kind != FST_CONST_TUPLE) return true;
+  if (out->rank == FST_MAX_RANK) return false;
+  out->dims[out->rank++] = fst_dim_const(in->dims, c->count);
+  return !c->count || literal_shape(in, c->items[0], out);
+}
+
+static bool made_shape(const fst_infer *in, const fst_node *made, fst_shape *out) {
+  if (out->rank == FST_MAX_RANK) return false;
+  out->dims[out->rank++] = fst_dim_const(in->dims, made->operand_count);
+  if (!made->operand_count) return true;
+  const fst_value *first = fst_value_get(in->graph, made->operands[0]);
+  if (!fst_type_is(in->types, first->type, FST_TY_LIST)) return true;
+  if (first->kind == FST_VALUE_CONST) return literal_shape(in, first->constant, out);
+  const fst_node *inner = fst_list_inner(in->graph, made, 0);
+  return inner && made_shape(in, inner, out);
+}
+
+static bool list_shape(const fst_infer *in, fst_value_id list, fst_shape *out, fst_type_kind *out_elem) {
+  const fst_value *v = fst_value_get(in->graph, list);
+  fst_type elem = v->type;
+  while (fst_type_is(in->types, elem, FST_TY_LIST)) elem = fst_type_get(in->types, elem)->elem;
+  *out_elem = fst_type_kind_of(in->types, elem);
+  if (*out_elem != FST_TY_INT && *out_elem != FST_TY_FLOAT && *out_elem != FST_TY_BOOL) return false;
+  if (v->kind == FST_VALUE_CONST) return literal_shape(in, v->constant, out);
+  const fst_node *made = fst_list_items(in->graph, list);
+  return made && made_shape(in, made, out);
 }
 
 // torch.tensor of a list.

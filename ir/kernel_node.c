@@ -37,14 +37,12 @@ bool fst_node_is_kernel(const fst_graph *g, fst_node_id id) {
     if (t->kind == FST_TY_ANY || t->kind == FST_TY_UNION || t->kind == FST_TY_NUMBER) return false;
     if (t->kind == FST_TY_OPTIONAL && !fst_value_const(g, n->operands[i])) return false;
     if (t->kind == FST_TY_LIST && fst_type_is(g->module->types, t->elem, FST_TY_TENSOR)) {
-      fst_node_id list = fst_value_def(g, n->operands[i]);
-      if (!list.id || fst_node_get(g, list)->op != FST_OP_LIST_CONSTRUCT) return false;
-      const fst_node *l = fst_node_get(g, list);
-      for (uint32_t k = 0; k < l->operand_count; k++)
-        if (!static_tensor(g, l->operands[k])) return false;
-    } else if (t->kind == FST_TY_LIST && !fst_value_const(g, n->operands[i])) {
-      fst_node_id list = fst_value_def(g, n->operands[i]);
-      if (!list.id || fst_node_get(g, list)->op != FST_OP_LIST_CONSTRUCT) return false;
+      const fst_node *list = fst_list_items(g, n->operands[i]);
+      if (!list) return false;
+      for (uint32_t k = 0; k < list->operand_count; k++)
+        if (!static_tensor(g, list->operands[k])) return false;
+    } else if (t->kind == FST_TY_LIST && !fst_value_const(g, n->operands[i]) && !fst_list_items(g, n->operands[i])) {
+      return false;
     }
   }
   return lowers(g, id);

@@ -155,10 +155,10 @@ static fst_value_id operand(const fst_lower *lo, uint32_t arg) { return fst_node
 fst_kx fst_lower_load(fst_lower *lo, uint32_t arg, const fst_kx *index) { return element(group_of(lo), operand(lo, arg), index); }
 
 static bool list_items(const fst_lower *lo, uint32_t arg, const fst_value_id **out, uint32_t *out_count) {
-  fst_node_id list = fst_value_def(lo->graph, operand(lo, arg));
-  if (!list.id || fst_node_get(lo->graph, list)->op != FST_OP_LIST_CONSTRUCT) return false;
-  *out = fst_node_get(lo->graph, list)->operands;
-  *out_count = fst_node_get(lo->graph, list)->operand_count;
+  const fst_node *list = fst_list_items(lo->graph, operand(lo, arg));
+  if (!list) return false;
+  *out = list->operands;
+  *out_count = list->operand_count;
   return true;
 }
 

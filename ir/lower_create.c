@@ -116,8 +116,6 @@ static fst_kx constant_number(fst_lower *lo, fst_const c, fst_dtype dtype) {
 }
 
 // The numbers of a nested list in order. False where one is no number we can name here.
-static bool list_numbers(fst_lower *lo, fst_value_id value, fst_dtype dtype, fst_kx *out, int *count);
-
 static bool list_constants(fst_lower *lo, fst_const c, fst_dtype dtype, fst_kx *out, int *count) {
   const fst_const_data *data = fst_const_get(lo->graph->module, c);
   if (data->kind == FST_CONST_TUPLE) {
@@ -130,19 +128,20 @@ static bool list_constants(fst_lower *lo, fst_const c, fst_dtype dtype, fst_kx *
   return out[(*count)++].id != 0;
 }
 
-static bool list_numbers(fst_lower *lo, fst_value_id value, fst_dtype dtype, fst_kx *out, int *count) {
-  const fst_value *v = fst_value_get(lo->graph, value);
-  if (v->kind == FST_VALUE_CONST) return list_constants(lo, v->constant, dtype, out, count);
-  fst_node_id def = fst_value_def(lo->graph, value);
-  const fst_node *n = def.id ? fst_node_get(lo->graph, def) : NULL;
-  if (n && !strcmp(fst_op_name(n->op), "prim::ListConstruct")) {
-    for (uint32_t i = 0; i < n->operand_count; i++)
-      if (!list_numbers(lo, n->operands[i], dtype, out, count)) return false;
-    return true;
+static bool list_numbers(fst_lower *lo, const fst_node *list, fst_dtype dtype, fst_kx *out, int *count) {
+  for (uint32_t i = 0; i < list->operand_count; i++) {
+    const fst_value *v = fst_value_get(lo->graph, list->operands[i]);
+    const fst_node *inner = v->kind == FST_VALUE_CONST ? NULL : fst_list_inner(lo->graph, list, i);
+    bool named = v->kind == FST_VALUE_CONST || inner || !fst_type_is(lo->graph->module->types, v->type, FST_TY_LIST);
+    if (!named || *count == LIST_NUMBERS) return false;
+    if (v->kind == FST_VALUE_CONST || inner) {
+      if (inner ? !list_numbers(lo, inner, dtype, out, count) : !list_constants(lo, v->constant, dtype, out, count)) return false;
+      continue;
+    }
+    out[*count] = fst_lower_value(lo, list->operands[i], dtype);
+    if (!out[(*count)++].id) return false;
   }
-  if (*count == LIST_NUMBERS || fst_type_kind_of(lo->graph->module->types, v->type) == FST_TY_LIST) return false;
-  out[*count] = fst_lower_value(lo, value, dtype);
-  return out[(*count)++].id != 0;
+  return true;
 }
 
 void fst_lower_tensor_list_data(fst_lower *lo) {
@@ -150,7 +149,10 @@ void fst_lower_tensor_list_data(fst_lower *lo) {
   int count = 0;
   fst_dtype dtype = result_dtype(lo);
   const fst_type_data *type = fst_lower_result_type(lo, 0);
-  if (!list_numbers(lo, fst_node_operand(fst_node_get(lo->graph, lo->node), 0), dtype, numbers, &count)) return;
+  fst_value_id data = fst_node_operand(fst_node_get(lo->graph, lo->node), 0);
+  const fst_value *v = fst_value_get(lo->graph, data);
+  const fst_node *list = v->kind == FST_VALUE_CONST ? NULL : fst_list_items(lo->graph, data);
+  if (list ? !list_numbers(lo, list, dtype, numbers, &count) : v->kind != FST_VALUE_CONST || !list_constants(lo, v->constant, dtype, numbers, &count)) return;
   fst_kx at = kx_int(lo, 0);
   for (int i = 0; i < type->rank; i++) at = kx_add(lo, kx_mul(lo, at, fst_lower_result_size(lo, (uint32_t)i)), lo->index[i]);
   fst_kx value = count ? numbers[count - 1] : kx_zero(lo, dtype);

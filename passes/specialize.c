@@ -173,6 +173,14 @@ fst_type join_types(specializer *sp, fst_type before, fst_type left, fst_block_i
   return fst_type_tensor(types, a->dtype, a->rank, dims, has_strides ? strides : NULL, a->device_kind, a->device_index);
 }
 
+static bool mentions(const fst_dims *dims, fst_dim d, uint32_t symbol) {
+  fst_dim_view v = fst_dim_open(dims, d);
+  if (v.kind == FST_DIM_SYMBOL) return v.symbol == symbol;
+  for (uint32_t i = 0; i < v.count; i++)
+    if (mentions(dims, v.operands[i], symbol)) return true;
+  return false;
+}
+
 void learn_equal(specializer *sp, world *w, fst_dim a, fst_dim b) {
   a = dim_facts(sp, w, a);
   b = dim_facts(sp, w, b);
@@ -189,6 +197,7 @@ void learn_equal(specializer *sp, world *w, fst_dim a, fst_dim b) {
     b = a;
     symbol = other;
   }
+  if (mentions(sp->out->dims, b, symbol)) return;   // s0 == max(s0, 0) bounds it, and replaces nothing
   while (w->facts.len <= symbol) fst_vec_push(&w->facts, FST_DIM_UNKNOWN);
   w->facts.data[symbol] = b;
   // Facts stay closed under each other, so that one substitution is enough.
@@ -592,7 +601,7 @@ static binding open_tuple(specializer *sp, world *w, fst_value_id value) {
 static fst_status walk_once(specializer *sp, fst_graph **out) {
   fst_graph *src = sp->src;
   sp->out = fst_graph_create(src->module, src->name);
-  sp->symbol_block.len = sp->block_moved.len = sp->made_site.len = 0;
+  sp->symbol_block.len = sp->block_moved.len = sp->made_site.len = sp->open_lists.len = 0;
   sp->again = false;
   sp->emitted = 0;
   if (sp->state) fst_vec_clear(&sp->state->left);
@@ -628,6 +637,8 @@ static fst_status walk_once(specializer *sp, fst_graph **out) {
     emit_node(sp, &w, FST_OP_RETURN, &none, 1, 0, FST_NO_LOC);
     fst_vec_push(&sp->out->result_types, fst_value_type(sp->out, none));
   }
+  for (size_t i = 0; i < sp->open_lists.len; i++)
+    if (fst_node_get(sp->out, sp->open_lists.data[i])->operand_count) fst_node_erase(sp->out, sp->open_lists.data[i]);
   sp->out->stage = FST_STAGE_TYPED;
   *out = sp->out;
   return status;
@@ -656,6 +667,7 @@ fst_status fst_specialize(fst_graph *source, fst_state_forms *state, fst_graph *
   fst_vec_free(&sp.symbol_block);
   fst_vec_free(&sp.block_moved);
   fst_vec_free(&sp.made_site);
+  fst_vec_free(&sp.open_lists);
   fst_arena_deinit(&sp.arena);
   fst_arena_deinit(&sp.scratch);
   if (status) {

@@ -70,6 +70,7 @@ fst_value_id make_heap(specializer *sp, world *w, uint32_t heap, fst_loc loc) {
   }
   if (cell.site && sp->site_elem[cell.site - 1].id) elem = sp->site_elem[cell.site - 1];
   fst_value_id list = emit(sp, w, FST_OP_LIST_CONSTRUCT, items, cell.count, fst_type_list(types, elem), loc);
+  fst_vec_push(&sp->open_lists, emit_node(sp, w, FST_OP_OPEN_LIST, &list, 1, 0, loc));
   w->heap.data[heap].made = list;
   note_site(sp, list, cell.site);
   return list;

@@ -71,6 +71,7 @@ typedef struct specializer {
   FST_VEC(fst_block_id) block_moved;    // by block id of the new graph: where its nodes were spliced to
   fst_type *site_elem;           // by node id of the old graph: joined element type of lists made there
   FST_VEC(uint32_t) made_site;   // by value id of the new graph: site + 1 of a made list or dict
+  FST_VEC(fst_node_id) open_lists;      // of the new graph: fst::open_list nodes, which go when it is complete
   uint32_t first_local_symbol;   // symbols below are the signature's
   bool again;                    // a site's type grew: walk once more
   uint32_t emitted, budget;

@@ -391,6 +391,54 @@ def stack_loop():
     return script(StackLoop())
 
 
+class ReadWhileAppending(nn.Module):
+    """A list that one round appends to and the next one reads, as numbers, as sizes, and as indices at the end."""
+
+    def forward(self, x: Tensor, n: int) -> Tuple[Tensor, Tensor, int]:
+        keep: List[int] = [1]
+        total = torch.zeros(3)
+        for i in range(n):
+            total = total + torch.zeros(keep).numel() + torch.tensor(keep).sum()
+            if bool(x[i] > 0):
+                keep.append(i + 1)
+        return total, x[torch.tensor(keep)], len(keep)
+
+
+@case(lambda: [(torch.tensor([0.5, -1.0, 2.0, 3.0, -0.5, 1.0]), n) for n in (0, 1, 3, 5)])
+def read_while_appending():
+    return script(ReadWhileAppending())
+
+
+class GreedyNms(nn.Module):
+    """Boxes above a score, best first, each dropping those that overlap it: lengths and rounds depend on the data."""
+
+    def forward(self, boxes: Tensor, scores: Tensor) -> Tuple[Tensor, Tensor]:
+        idx = torch.nonzero(scores > 0.3).squeeze(1)
+        s, order = scores[idx].topk(min(20, idx.numel()))
+        b = boxes[idx[order]]
+        area = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
+        alive = torch.ones(b.size(0), dtype=torch.bool)
+        keep: List[int] = []
+        for i in range(b.size(0)):
+            if bool(alive[i]):
+                keep.append(i)
+                size = (torch.minimum(b[i, 2:], b[i + 1:, 2:]) - torch.maximum(b[i, :2], b[i + 1:, :2])).clamp(min=0.0)
+                inter = size[:, 0] * size[:, 1]
+                alive[i + 1:] = alive[i + 1:] & ~(inter / (area[i] + area[i + 1:] - inter) > 0.5)
+        kept = torch.tensor(keep, dtype=torch.int64)
+        return b[kept], s[kept]
+
+
+def some_boxes(n):
+    corner = torch.rand(n, 2) * 50
+    return torch.cat([corner, corner + 10 + torch.rand(n, 2) * 30], 1), torch.rand(n)
+
+
+@case(lambda: [some_boxes(50), some_boxes(7), some_boxes(1)])
+def greedy_nms():
+    return script(GreedyNms())
+
+
 class WhileLoop(nn.Module):
     def forward(self, x: Tensor, limit: float) -> Tuple[Tensor, int]:
         n = 0
