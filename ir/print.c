@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "ir/memory_plan.h"
 #include "ir/print_internal.h"
 
 typedef struct {
@@ -214,6 +215,31 @@ static void put_attributes(printer *p, const fst_node *n) {
   fst_text_putc(p->out, ']');
 }
 
+// ---- places: comments, since parsed text is planned anew ----
+
+static void put_slot(printer *p, uint32_t slot) {
+  const fst_arena_slot *s = &fst_graph_plan(p->g)->slots[slot];
+  int64_t bytes;
+  fst_text_puts(p->out, "arena ");
+  if (fst_dim_is_const(p->g->dims, s->bytes, &bytes)) fst_text_printf(p->out, "%lld..%lld", (long long)s->offset, (long long)(s->offset + bytes));
+  else fst_dim_print(p->g->dims, s->bytes, p->out);
+}
+
+static void put_place(printer *p, fst_value_id value) {
+  static const char *const kinds[] = {[FST_PLACE_NONE] = "none", [FST_PLACE_SCRATCH] = "scratch", [FST_PLACE_HEAP] = "storage"};
+  const fst_plan *plan = fst_graph_plan(p->g);
+  if (value.id >= plan->value_count) fst_text_puts(p->out, kinds[FST_PLACE_NONE]);
+  else if (plan->places[value.id].kind == FST_PLACE_ARENA) put_slot(p, plan->places[value.id].slot);
+  else if (plan->carried_slot[value.id]) put_slot(p, plan->carried_slot[value.id] - 1);
+  else fst_text_puts(p->out, kinds[plan->places[value.id].kind]);
+}
+
+static void put_places(printer *p, const fst_value_id *values, size_t count) {
+  if (p->canonical || !p->g->plan || !count) return;
+  fst_text_puts(p->out, "  # ");
+  put_values(p, values, count, put_place);
+}
+
 static void put_block(printer *p, fst_block_id block, int indent);
 static void put_indent(printer *p, int indent) { fst_text_printf(p->out, "%*s", indent, ""); }
 
@@ -255,6 +281,7 @@ static void put_node(printer *p, fst_node_id id, int indent) {
     put_indent(p, indent);
     fst_text_putc(p->out, '}');
   }
+  if (n->op == FST_OP_GROUP) put_places(p, n->results, n->result_count);
   if (!n->block_count) put_loc(p, n->loc);
   fst_text_putc(p->out, '\n');
 }
@@ -265,7 +292,9 @@ static void put_block(printer *p, fst_block_id block, int indent) {
     put_indent(p, indent);
     fst_text_puts(p->out, "^(");
     put_values(p, b->params.data, b->params.len, put_definition);
-    fst_text_puts(p->out, ")\n");
+    fst_text_putc(p->out, ')');
+    put_places(p, b->params.data, b->params.len);
+    fst_text_putc(p->out, '\n');
   }
   for (fst_node_id n = b->first; n.id; n = fst_node_get(p->g, n)->next) put_node(p, n, indent);
 }
@@ -300,7 +329,9 @@ static void put_function(printer *p, const fst_graph *g) {
   }
   fst_text_printf(p->out, "%s ", fst_stage_name(g->stage));
   put_signature(p);
-  fst_text_puts(p->out, " {\n");
+  fst_text_puts(p->out, " {");
+  if (g->plan && !p->canonical) fst_text_printf(p->out, "  # arena of %lld bytes, %lld in use at once", (long long)fst_graph_plan(g)->fixed_bytes, (long long)fst_graph_plan(g)->lower_bound);
+  fst_text_putc(p->out, '\n');
   put_block(p, g->entry, 2);
   fst_text_puts(p->out, "}\n");
   fst_map_deinit(&p->numbers);
