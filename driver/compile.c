@@ -86,7 +86,32 @@ static method_info *find_method(compilation *c, const char *name) {
   return NULL;
 }
 
-// All methods that may be called, inlined and frozen together: state is what any of them may write.
+static fst_status inline_methods(compilation *c) {
+  for (size_t i = 0; i < c->methods.len; i++) {
+    method_info *m = &c->methods.data[i];
+    fst_graph_destroy(m->frozen);
+    m->frozen = fst_graph_clone(m->imported, m->imported->name);
+    fst_status status = fst_pipeline_inline(m->frozen, c->rq->options);
+    if (status) return fst_error_prefix(status, "method '%s'", m->name);
+  }
+  return NULL;
+}
+
+// The layout of the state for the methods as they are inlined, and the methods frozen with it.
+static fst_status freeze_methods(compilation *c, const fst_map *trained) {
+  fst_graph *graphs[MAX_METHODS];
+  for (size_t i = 0; i < c->methods.len; i++) graphs[i] = c->methods.data[i].frozen;
+  fst_state_layout_deinit(&c->layout);
+  FST_TRY(fst_state_layout_init(&c->layout, graphs, (uint32_t)c->methods.len, trained));
+  for (size_t i = 0; i < c->methods.len; i++) {
+    fst_status status = fst_pipeline_freeze(graphs[i], &c->layout, c->rq->options);
+    if (status) return fst_error_prefix(status, "method '%s'", c->methods.data[i].name);
+  }
+  return NULL;
+}
+
+// All methods that may be called, inlined and frozen together: state is what any of them may write. Only frozen
+// methods show whether norms train their statistics; where they do, everything is done once more.
 static fst_status prepare(compilation *c) {
   const fst_compile_request *rq = c->rq;
   for (uint32_t i = 0; i < rq->signature_count; i++) FST_TRY(add_method(c, rq->signatures[i].method));
@@ -94,21 +119,18 @@ static fst_status prepare(compilation *c) {
   const char *name;
   for (size_t i = 0; !rq->method_count && (name = method_name_at(c->module, i)); i++)
     if (is_callable(name)) FST_TRY(add_method(c, name));
-  fst_graph *graphs[MAX_METHODS];
-  for (size_t i = 0; i < c->methods.len; i++) {
-    method_info *m = &c->methods.data[i];
-    m->frozen = fst_graph_clone(m->imported, m->imported->name);
-    graphs[i] = m->frozen;
-    fst_status status = fst_pipeline_inline(m->frozen, rq->options);
-    if (status) return fst_error_prefix(status, "method '%s'", m->name);
+  fst_map trained = {0};
+  fst_status status = NULL;
+  for (int round = 0; round < 2 && !status; round++) {
+    status = inline_methods(c);
+    if (!status) status = freeze_methods(c, &trained);
+    bool trains = false;
+    for (size_t i = 0; i < c->methods.len && !status; i++) trains |= fst_state_trained(c->methods.data[i].frozen, &trained);
+    if (!trains) break;
   }
-  FST_TRY(fst_state_layout_init(&c->layout, graphs, (uint32_t)c->methods.len));
-  for (size_t i = 0; i < c->methods.len; i++) {
-    fst_status status = fst_pipeline_freeze(graphs[i], &c->layout, rq->options);
-    if (status) return fst_error_prefix(status, "method '%s'", c->methods.data[i].name);
-  }
+  fst_map_deinit(&trained);
   c->form_home = c->methods.len ? c->methods.data[0].frozen : NULL;
-  return NULL;
+  return status;
 }
 
 // ---- forms of the state ----------------------------------------------------------------------------

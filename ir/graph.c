@@ -123,6 +123,27 @@ bool fst_value_is_none(const fst_graph *g, fst_value_id value) {
   return const_of_kind(g, value, FST_CONST_NONE) || fst_type_is(g->module->types, fst_value_type(g, value), FST_TY_NONE);
 }
 
+static bool is_running(const char *argument) { return !strncmp(argument, "running_", 8); }
+
+bool fst_node_trains(const fst_graph *g, const fst_node *n) {
+  const char *flag = n->op == FST_OP_UNKNOWN ? NULL : fst_op_get(n->op)->trains;
+  if (!flag) return false;
+  const fst_schema *schema = fst_op_schema(n->op);
+  int at = fst_schema_arg_index(schema, flag);
+  bool trains = true;
+  if (at >= 0 && (uint32_t)at < n->operand_count && fst_value_const_bool(g, n->operands[at], &trains) && !trains) return false;
+  for (uint32_t i = 0; i < n->operand_count && i < schema->arg_count; i++)
+    if (is_running(schema->args[i].name) && !fst_value_is_none(g, n->operands[i])) return true;
+  return false;
+}
+
+bool fst_node_writes(const fst_graph *g, const fst_node *n, uint32_t operand) {
+  if (n->op == FST_OP_UNKNOWN) return true;
+  const fst_schema *schema = fst_op_schema(n->op);
+  if (operand >= schema->arg_count) return false;
+  return schema->args[operand].is_written || (is_running(schema->args[operand].name) && fst_node_trains(g, n));
+}
+
 // ---- uses ------------------------------------------------------------------------------------------
 
 static void use_add(fst_graph *g, fst_value_id value, fst_node_id user, uint32_t index) {

@@ -93,6 +93,10 @@ bool fst_value_const_int(const fst_graph *graph, fst_value_id value, int64_t *ou
 bool fst_value_const_bool(const fst_graph *graph, fst_value_id value, bool *out);
 bool fst_value_const_float(const fst_graph *graph, fst_value_id value, double *out);
 bool fst_value_is_none(const fst_graph *graph, fst_value_id value);  // the constant None, or of type None
+// May the node write its operand? As the schema says, and where a norm trains its running statistics.
+bool fst_node_writes(const fst_graph *graph, const fst_node *node, uint32_t operand);
+// Is this an op whose row says that it writes nothing, and which trains all the same?
+bool fst_node_trains(const fst_graph *graph, const fst_node *node);
 
 // ---- building ----
 fst_value_id fst_block_add_param(fst_graph *graph, fst_block_id block, fst_type type, fst_sym name);

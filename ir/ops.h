@@ -85,6 +85,7 @@ typedef struct fst_op_info {
   const char *call;         // runtime call of runtime/calls.def that does it (containers, strings)
   const char *compose;      // the op as IR text over other ops: a graph body over the schema's names
   const char *inplace_of;   // schema name of the functional form, for `aten::add_.Tensor` and out= forms
+  const char *trains;       // name of the bool argument that makes the op write its running_* arguments, which its schema hides
   const char *doc;          // one line, for docs/ops.md
 } fst_op_info;
 

@@ -90,9 +90,9 @@ static void visit_node(const fst_graph *g, fst_alias *a, fst_node_id id) {
   if (n->op == FST_OP_REFINE) unite(a, n->results[0], n->operands[0]);
   for (uint32_t r = 0; r < n->result_count; r++)
     if (n->operand_count && fst_result_is_view(g, n, r)) unite(a, n->results[r], n->operands[0]);
-  if (info && info->effect == FST_WRITES && schema)
-    for (uint32_t i = 0; i < n->operand_count && i < schema->arg_count; i++)
-      if (schema->args[i].is_written) a->classes[find(a, n->operands[i].id)].written = true;
+  if (info && schema && (info->effect == FST_WRITES || fst_node_trains(g, n)))
+    for (uint32_t i = 0; i < n->operand_count; i++)
+      if (fst_node_writes(g, n, i)) a->classes[find(a, n->operands[i].id)].written = true;
 }
 
 static void visit_block(const fst_graph *g, fst_alias *a, fst_block_id block) {
@@ -114,17 +114,16 @@ void fst_alias_compute(const fst_graph *graph, fst_arena *arena, fst_alias *out)
 }
 
 bool fst_alias_writes(const fst_graph *graph, const fst_alias *alias, const fst_node *node, fst_value_id value) {
-  if (node->op != FST_OP_UNKNOWN && !node->block_count && fst_op_get(node->op)->effect != FST_WRITES) return false;
+  if (node->op != FST_OP_UNKNOWN && !node->block_count && fst_op_get(node->op)->effect != FST_WRITES && !fst_node_trains(graph, node)) return false;
   if (node->op == FST_OP_UNKNOWN) {
     for (uint32_t i = 0; i < node->operand_count; i++)
       if (fst_alias_of(alias, node->operands[i]) == fst_alias_of(alias, value)) return true;
     return fst_alias_info(alias, value)->external || fst_alias_info(alias, value)->escapes;
   }
   if (!node->block_count) {
-    const fst_schema *schema = fst_op_schema(node->op);
     const fst_alias_class *mine = fst_alias_info(alias, value);
-    for (uint32_t i = 0; i < node->operand_count && i < schema->arg_count; i++) {
-      if (!schema->args[i].is_written) continue;
+    for (uint32_t i = 0; i < node->operand_count; i++) {
+      if (!fst_node_writes(graph, node, i)) continue;
       const fst_alias_class *theirs = fst_alias_info(alias, node->operands[i]);
       if (fst_alias_of(alias, node->operands[i]) == fst_alias_of(alias, value)) return true;
       // Two things that came from outside may be the same thing.

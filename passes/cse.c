@@ -69,7 +69,7 @@ static bool is_fixed(eliminator *e, fst_value_id list) {
 static bool may_share(eliminator *e, const fst_node *n) {
   if (n->op == FST_OP_UNKNOWN || n->block_count || !n->result_count) return false;
   const fst_op_info *info = fst_op_get(n->op);
-  if ((info->effect != FST_PURE && info->effect != FST_RAISES) || n->op == FST_OP_LIST_CONSTRUCT) return false;
+  if ((info->effect != FST_PURE && info->effect != FST_RAISES) || n->op == FST_OP_LIST_CONSTRUCT || fst_node_trains(e->g, n)) return false;
   for (uint32_t r = 0; r < n->result_count; r++) {
     fst_type type = fst_value_type(e->g, n->results[r]);
     fst_type_kind kind = fst_type_kind_of(e->g->module->types, type);

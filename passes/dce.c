@@ -81,7 +81,7 @@ static bool has_effect(const fst_graph *g, const fst_node *n) {
     return false;
   }
   if (effect == FST_RAISES) return !divides_safely(g, n);
-  return effect == FST_WRITES || effect == FST_RANDOM || effect == FST_IO || effect == FST_CONTROL;
+  return effect == FST_WRITES || effect == FST_RANDOM || effect == FST_IO || effect == FST_CONTROL || fst_node_trains(g, n);
 }
 
 // A Loop's carried value that only feeds itself.

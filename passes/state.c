@@ -178,8 +178,12 @@ static void constant_storages(const fst_module *module, fst_const c, fst_map *st
   }
 }
 
-static void mark_shared_storages(const fst_module *module, fst_map *marked) {
+static void mark_shared_storages(const fst_module *module, const fst_map *trained, fst_map *marked) {
   fst_map storages = {0};
+  for (size_t s = 0; s < module->storages.len; s++) {
+    uint64_t one;
+    if (fst_map_get(trained, s, &one)) fst_map_set(&storages, s, 1);
+  }
   for (int round = 0; round < 2; round++) {   // first collect, then spread
     for (uint32_t o = 0; o < module->objects.len; o++) {
       const fst_object_info *info = &module->objects.data[o];
@@ -223,7 +227,7 @@ static void name_paths(fst_module *module, fst_map *out_paths) {
   fst_vec_free(&queue);
 }
 
-fst_status fst_state_layout_init(fst_state_layout *layout, fst_graph *const *graphs, uint32_t count) {
+fst_status fst_state_layout_init(fst_state_layout *layout, fst_graph *const *graphs, uint32_t count, const fst_map *trained) {
   memset(layout, 0, sizeof *layout);
   if (!count) return NULL;
   fst_module *module = graphs[0]->module;
@@ -234,7 +238,7 @@ fst_status fst_state_layout_init(fst_state_layout *layout, fst_graph *const *gra
     fst_map_deinit(&m.env.objects);
     fst_map_deinit(&m.visited);
   }
-  mark_shared_storages(module, &marked);
+  mark_shared_storages(module, trained, &marked);
   name_paths(module, &paths);
   for (uint32_t o = 0; o < module->objects.len; o++) {
     const fst_class *cls = &module->classes.data[module->objects.data[o].cls.id];
@@ -327,4 +331,50 @@ fst_status fst_freeze(fst_graph *graph, const fst_state_layout *layout) {
   fst_map_deinit(&env.objects);
   if (!status && graph->stage < FST_STAGE_INLINED) graph->stage = FST_STAGE_INLINED;
   return status;
+}
+
+// ---- norms that train ------------------------------------------------------------------------------
+
+typedef struct {
+  const fst_graph *g;
+  fst_map *trained, visited;
+  bool found;
+} training;
+
+// Whatever literal the value may be.
+static void train_value(training *t, fst_value_id value) {
+  bool is_new = false;
+  const fst_const_data *c = fst_value_const(t->g, value);
+  if (c) {
+    constant_storages(t->g->module, fst_value_get(t->g, value)->constant, t->trained, true, &is_new);
+    t->found |= c->kind != FST_CONST_NONE;
+    return;
+  }
+  uint64_t seen;
+  fst_node_id def = fst_value_def(t->g, value);
+  if (!def.id || fst_map_get(&t->visited, def.id, &seen)) return;
+  fst_map_set(&t->visited, def.id, 1);
+  const fst_node *n = fst_node_get(t->g, def);
+  for (uint32_t i = 0; i < n->operand_count; i++) train_value(t, n->operands[i]);
+  for (uint32_t b = 0; b < n->block_count; b++) {
+    const fst_node *yield = fst_node_get(t->g, fst_block_terminator(t->g, n->blocks[b]));
+    for (uint32_t i = 0; i < yield->operand_count; i++) train_value(t, yield->operands[i]);
+  }
+}
+
+static void train_block(training *t, fst_block_id block) {
+  for (FST_EACH_NODE(t->g, block, id)) {
+    const fst_node *n = fst_node_get(t->g, id);
+    for (uint32_t b = 0; b < n->block_count; b++) train_block(t, n->blocks[b]);
+    if (!fst_node_trains(t->g, n)) continue;
+    for (uint32_t i = 0; i < n->operand_count; i++)
+      if (fst_node_writes(t->g, n, i)) train_value(t, n->operands[i]);
+  }
+}
+
+bool fst_state_trained(const fst_graph *frozen, fst_map *trained) {
+  training t = {.g = frozen, .trained = trained};
+  train_block(&t, frozen->entry);
+  fst_map_deinit(&t.visited);
+  return t.found;
 }

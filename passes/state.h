@@ -2,7 +2,8 @@
 //
 // An attribute is state when an exported method may change what a later call sees, or when it escapes:
 // it is assigned by SetAttr, written in place through any alias, returned, or stored into another
-// attribute, or it shares a storage with a tensor that is. Everything else is a constant. The layout
+// attribute, trained by a norm (running statistics), or it shares a storage with a tensor that is. Everything
+// else is a constant. The layout
 // depends on the module and the set of methods alone, so artifacts compiled later for the same methods
 // number their slots alike.
 #ifndef FST_PASSES_STATE_H
@@ -23,12 +24,17 @@ typedef struct fst_state_layout {
   fst_map index;                   // object << 32 | attribute -> slot
 } fst_state_layout;
 
-// `graphs`: every method that may be called on one instance, with all calls inlined.
-fst_status fst_state_layout_init(fst_state_layout *layout, fst_graph *const *graphs, uint32_t count);
+// `graphs`: every method that may be called on one instance, with all calls inlined. `trained`: storages that
+// norms write.
+fst_status fst_state_layout_init(fst_state_layout *layout, fst_graph *const *graphs, uint32_t count, const fst_map *trained);
 void fst_state_layout_deinit(fst_state_layout *layout);
 
 // Replaces GetAttr and SetAttr on the archive's objects: constants become literals, state becomes
 // fst::state_get / fst::state_set. `self` parameters of the root object disappear. Stage: inlined.
 fst_status fst_freeze(fst_graph *graph, const fst_state_layout *layout);
+
+// Whether a norm trains is known only of a frozen and simplified graph. Adds the storages of literals that its norms
+// write to `trained`; true if there are any. Then the layout is to be made anew, from graphs that are not frozen yet.
+bool fst_state_trained(const fst_graph *frozen, fst_map *trained);
 
 #endif
