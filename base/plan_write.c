@@ -170,6 +170,10 @@ uint32_t fst_plan_const_str(fst_plan_tables *t, const char *text, size_t len) {
 uint32_t fst_plan_storage_add(fst_plan_tables *t, uint64_t offset, uint64_t bytes) {
   for (size_t i = 0; i < t->storages.len; i++)
     if (t->storages.data[i].offset == offset && t->storages.data[i].bytes == bytes && bytes) return (uint32_t)i;
+  return fst_plan_storage_new(t, offset, bytes);
+}
+
+uint32_t fst_plan_storage_new(fst_plan_tables *t, uint64_t offset, uint64_t bytes) {
   fst_vec_push(&t->storages, ((fst_plan_storage){offset, bytes}));
   return (uint32_t)t->storages.len - 1;
 }

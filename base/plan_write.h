@@ -57,7 +57,10 @@ uint32_t fst_plan_const_scalar(fst_plan_tables *t, uint32_t tag, int64_t bits); 
 uint32_t fst_plan_const_double(fst_plan_tables *t, double value);
 uint32_t fst_plan_const_complex(fst_plan_tables *t, double re, double im);
 uint32_t fst_plan_const_str(fst_plan_tables *t, const char *text, size_t len);
+// Bytes of the weights as a storage. `add` shares it with every other of the same bytes, for what nothing writes; `new`
+// makes one apart: saved state that is equal is not the same.
 uint32_t fst_plan_storage_add(fst_plan_tables *t, uint64_t offset, uint64_t bytes);
+uint32_t fst_plan_storage_new(fst_plan_tables *t, uint64_t offset, uint64_t bytes);
 uint32_t fst_plan_const_tensor(fst_plan_tables *t, uint32_t storage, int64_t byte_offset, uint32_t dtype, uint32_t rank, const int64_t *sizes, const int64_t *strides);
 uint32_t fst_plan_const_items(fst_plan_tables *t, uint32_t tag, const uint32_t *items, uint32_t count);  // LIST, TUPLE
 uint32_t fst_plan_const_dict(fst_plan_tables *t, const uint32_t *keys, const uint32_t *values, uint32_t count);

@@ -301,7 +301,7 @@ static uint32_t form_pattern(fst_plan_tables *tables, const fst_graph *g, fst_sl
 }
 
 // Constants of the plan that exist apart from code: defaults of arguments and saved state.
-typedef struct { compilation *c; fst_compiled *out; fst_map made; } const_maker;
+typedef struct { compilation *c; fst_compiled *out; fst_map made, storages; } const_maker;
 
 static uint32_t plan_const(const_maker *k, fst_const id);
 
@@ -316,8 +316,12 @@ static uint32_t plan_tensor(const_maker *k, uint32_t index) {
   const fst_tensor_info *info = &module->tensors.data[index];
   const fst_storage_info *storage = &module->storages.data[info->storage];
   const fst_type_data *t = fst_type_get(module->types, info->type);
-  uint32_t s = fst_plan_storage_add(k->out->tables, fst_blob_add(k->out->weights, storage->data, storage->bytes), storage->bytes);
-  return fst_plan_const_tensor(k->out->tables, s, info->offset * (int64_t)fst_dtype_size(t->dtype), (uint32_t)t->dtype, (uint32_t)t->rank, t->dims, t->strides);
+  uint64_t s;
+  if (!fst_map_get(&k->storages, info->storage, &s)) {
+    s = fst_plan_storage_new(k->out->tables, fst_blob_add(k->out->weights, storage->data, storage->bytes), storage->bytes);
+    fst_map_set(&k->storages, info->storage, s);
+  }
+  return fst_plan_const_tensor(k->out->tables, (uint32_t)s, info->offset * (int64_t)fst_dtype_size(t->dtype), (uint32_t)t->dtype, (uint32_t)t->rank, t->dims, t->strides);
 }
 
 static uint32_t plan_const(const_maker *k, fst_const id) {
@@ -536,6 +540,7 @@ fst_status fst_compile(const fst_compile_request *request, fst_compiled *out) {
   const void *weights = fst_blob_data(out->weights, &weight_bytes);
   if (!status) fst_plan_weights_set(out->tables, weights, weight_bytes);
   fst_map_deinit(&k.made);
+  fst_map_deinit(&k.storages);
   compilation_deinit(&c, &planned);
   if (status) fst_compiled_deinit(out);
   return status;
