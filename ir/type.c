@@ -355,3 +355,17 @@ bool fst_type_is_contiguous(fst_dims *dims, const fst_types *types, fst_type typ
   }
   return true;
 }
+
+fst_dim fst_type_bytes(fst_dims *dims, const fst_types *types, fst_type type) {
+  const fst_type_data *t = fst_type_get(types, type);
+  fst_dim size = fst_dim_const(dims, (int64_t)fst_dtype_size(t->dtype)), count = fst_dim_const(dims, 1), last = fst_dim_const(dims, 0);
+  bool known = t->has_strides;
+  for (int i = 0; i < t->rank; i++) {
+    count = fst_dim_mul(dims, count, t->dims[i]);
+    known &= t->has_strides && t->strides[i] != FST_DIM_UNKNOWN;
+    if (known) last = fst_dim_add(dims, last, fst_dim_mul(dims, fst_dim_add(dims, t->dims[i], fst_dim_const(dims, -1)), t->strides[i]));
+  }
+  if (!known || fst_type_is_contiguous(dims, types, type)) return fst_dim_mul(dims, size, count);
+  fst_dim span = fst_dim_max(dims, fst_dim_add(dims, last, fst_dim_const(dims, 1)), fst_dim_const(dims, 0));
+  return fst_dim_mul(dims, size, span);
+}

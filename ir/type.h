@@ -74,6 +74,8 @@ fst_type fst_type_join(fst_types *types, fst_type a, fst_type b);
 fst_type fst_type_erase(fst_types *types, fst_type type);
 bool fst_type_has_tensor(const fst_types *types, fst_type type);
 bool fst_type_is_contiguous(fst_dims *dims, const fst_types *types, fst_type type);  // proven row-major
+// What memory of its own a tensor of known sizes takes, from its first element to its last: its strides may leave holes.
+fst_dim fst_type_bytes(fst_dims *dims, const fst_types *types, fst_type type);
 void fst_contiguous_strides(fst_dims *dims, int rank, const fst_dim *sizes, fst_dim *out_strides);
 
 // Text: `f32[8, s0]{64, 1}@cuda0`, `f32[...]`, `?[?, 3]`, `Tensor`, `List[int]`, `Tuple[int, Tensor]`,

@@ -93,12 +93,7 @@ static void find_last_uses(planner *p) {
 
 // ---- sizes -----------------------------------------------------------------------------------------
 
-static fst_dim tensor_bytes(planner *p, fst_value_id value) {
-  const fst_type_data *t = fst_value_type_data(p->g, value);
-  fst_dim bytes = fst_dim_const(p->g->dims, (int64_t)fst_dtype_size(t->dtype));
-  for (int i = 0; i < t->rank; i++) bytes = fst_dim_mul(p->g->dims, bytes, t->dims[i]);
-  return bytes;
-}
+static fst_dim tensor_bytes(planner *p, fst_value_id value) { return fst_type_bytes(p->g->dims, p->g->module->types, fst_value_type(p->g, value)); }
 
 static bool known_at_entry(planner *p, fst_dim d) {
   uint32_t symbol;

@@ -211,13 +211,6 @@ static LLVMValueRef slot_address(method *m, uint32_t slot) {
   return LLVMBuildInBoundsGEP2(m->b, m->u->i8, m->memory, &m->slot_offset[slot], 1, "");
 }
 
-static LLVMValueRef bytes_of(method *m, fst_value_id value) {
-  const fst_type_data *t = fst_value_type_data(m->g, value);
-  LLVMValueRef bytes = method_i64(m, (int64_t)fst_dtype_size(t->dtype));
-  for (int i = 0; i < t->rank; i++) bytes = LLVMBuildMul(m->b, bytes, method_dim(m, t->dims[i]), "");
-  return bytes;
-}
-
 // A carried tensor that owns a slot: whatever arrives is moved there, and the pointer stays the slot's.
 // A source that is the slot itself costs nothing. When one carried value is handed to another (a swap), the
 // sources are copied aside first, so that none is overwritten before it is read.
@@ -230,7 +223,7 @@ static fst_status supply_carried(method *m, joined *joins, incoming *in, const f
     const fst_value *v = fst_value_get(m->g, from[i]);
     bool is_param = v->kind == FST_VALUE_PARAM && fst_block_get(m->g, v->block) == body;
     if (is_param && !fst_value_eq(from[i], param)) {
-      LLVMValueRef size = bytes_of(m, from[i]), aside = method_call(m, METHOD_CALL_scratch, &size, 1);
+      LLVMValueRef size = method_bytes(m, from[i]), aside = method_call(m, METHOD_CALL_scratch, &size, 1);
       method_check_pointer(m, aside);
       copy_bytes(m, aside, in[i].a, size);
       in[i].a = aside;
@@ -240,7 +233,7 @@ static fst_status supply_carried(method *m, joined *joins, incoming *in, const f
     if (!moves[i]) continue;
     uint32_t slot = m->plan->carried_slot[body->params.data[i + 1].id] - 1;
     LLVMValueRef home = slot_address(m, slot);
-    if (!fst_value_eq(from[i], body->params.data[i + 1])) copy_bytes(m, home, in[i].a, bytes_of(m, joins[i].value));
+    if (!fst_value_eq(from[i], body->params.data[i + 1])) copy_bytes(m, home, in[i].a, method_bytes(m, joins[i].value));
     in[i].a = home;
     in[i].b = LLVMConstNull(m->u->ptr);
   }

@@ -46,6 +46,7 @@ ll_form method_form(const method *m, fst_type type);
 ll_value method_value(method *m, fst_value_id value);             // literals are made on the spot
 void method_set(method *m, fst_value_id value, ll_value v);
 LLVMValueRef method_dim(method *m, fst_dim d);                    // i64
+LLVMValueRef method_bytes(method *m, fst_value_id tensor);        // i64: what memory of its own it takes
 void method_define_symbol(method *m, fst_dim d, LLVMValueRef value);  // when d is a bare symbol not yet defined
 bool method_wants_symbol(const method *m, fst_dim d);
 LLVMValueRef method_i64(const method *m, int64_t value);

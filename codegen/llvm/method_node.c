@@ -9,16 +9,9 @@
 
 // ---- kernels ---------------------------------------------------------------------------------------
 
-static LLVMValueRef tensor_bytes(method *m, const fst_type_data *t) {
-  LLVMValueRef bytes = method_i64(m, (int64_t)fst_dtype_size(t->dtype));
-  for (int i = 0; i < t->rank; i++) bytes = LLVMBuildMul(m->b, bytes, method_dim(m, t->dims[i]), "");
-  return bytes;
-}
-
 // Memory for a value that a kernel is about to make.
 static ll_value make_place(method *m, fst_value_id value) {
   const fst_place *place = &m->plan->places[value.id];
-  const fst_type_data *t = fst_value_type_data(m->g, value);
   ll_value v = {.set = true, .b = LLVMConstNull(m->u->ptr)};
   LLVMValueRef bytes;
   switch (place->kind) {
@@ -26,12 +19,12 @@ static ll_value make_place(method *m, fst_value_id value) {
       v.a = LLVMBuildInBoundsGEP2(m->b, m->u->i8, m->memory, &m->slot_offset[place->slot], 1, "");
       break;
     case FST_PLACE_SCRATCH:
-      bytes = tensor_bytes(m, t);
+      bytes = method_bytes(m, value);
       v.a = method_call(m, METHOD_CALL_scratch, &bytes, 1);
       method_check_pointer(m, v.a);
       break;
     default:
-      bytes = tensor_bytes(m, t);
+      bytes = method_bytes(m, value);
       v.b = method_call(m, METHOD_CALL_storage_new, &bytes, 1);
       method_check_pointer(m, v.b);
       v.a = method_load(m, m->u->ptr, v.b, offsetof(fst_storage_obj, data));

@@ -96,6 +96,10 @@ LLVMValueRef method_dim(method *m, fst_dim d) {
   }
 }
 
+LLVMValueRef method_bytes(method *m, fst_value_id tensor) {
+  return method_dim(m, fst_type_bytes(m->g->dims, m->g->module->types, fst_value_type(m->g, tensor)));
+}
+
 // ---- literals --------------------------------------------------------------------------------------
 
 const void *method_literal_bytes(const method *m, fst_value_id value, uint64_t *out_len) {

@@ -134,6 +134,15 @@ static void test_rest(void **state) {
       {"f32[1, 3]{99, 1}", true}, {"f32[0, 3]{7, 7}", true}, {"f32[]", true}, {"f32[s0, 2, 3]{6, 3, 1}", true}, {"Tensor", false}, {"int", false}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     if (fst_type_is_contiguous(f->dims, f->types, type_of(f, cases[i].type)) != cases[i].contiguous) fail_msg("%s", cases[i].type);
+  static const struct { const char *type, *bytes; } sized[] = {
+      {"f32[2, 3]{3, 1}", "24"}, {"f32[2, 3]{1, 2}", "24"}, {"i64[]", "8"}, {"f32[0, 3]{7, 7}", "0"}, {"f32[2, 3]{16, 1}", "76"}, {"f32[4, 3]{0, 1}", "12"},
+      {"f32[s0, 3]{3, 1}", "12*s0"}, {"f32[s0, 12]{16, 1}", "4*max(16*s0 - 4, 0)"}, {"f32[3, s0]{1, 3}", "12*s0"}, {"f32[2, 3]", "24"}};
+  for (size_t i = 0; i < sizeof sized / sizeof *sized; i++) {
+    fst_text text = {0};
+    fst_dim_print(f->dims, fst_type_bytes(f->dims, f->types, type_of(f, sized[i].type)), &text);
+    if (strcmp(fst_text_cstr(&text), sized[i].bytes)) fail_msg("%s takes %s", sized[i].type, fst_text_cstr(&text));
+    fst_text_deinit(&text);
+  }
   fst_dim sizes[3] = {2, 0, 3}, strides[3];
   fst_contiguous_strides(f->dims, 3, sizes, strides);
   assert_true(strides[0] == 3 && strides[1] == 3 && strides[2] == 1);   // as torch.empty(2, 0, 3).stride()
