@@ -20,11 +20,18 @@ int64_t fst_dim_typical(const fst_dims *dims, fst_dim d) {
   return fst_dim_evaluate(dims, d, symbols, count, &value) ? value : 1009;
 }
 
+// A stride that only the call knows (a tensor out of a container): those of one tensor are taken as row-major.
+static int64_t stride_typical(const fst_dims *dims, fst_dim d) {
+  uint32_t index;
+  if (fst_dim_is_symbol(dims, d, &index) && fst_dim_open(dims, d).is_signed) return ((int64_t)1 << 40) - index;
+  return fst_dim_typical(dims, d);
+}
+
 static plain_shape shape_plain(const fst_dims *dims, const fst_shape *shape) {
   plain_shape plain = {.rank = shape->rank};
   for (int i = 0; i < shape->rank; i++) {
     plain.sizes[i] = fst_dim_typical(dims, shape->dims[i]);
-    plain.strides[i] = shape->has_strides ? fst_dim_typical(dims, shape->strides[i]) : 0;
+    plain.strides[i] = shape->has_strides ? stride_typical(dims, shape->strides[i]) : 0;
   }
   return plain;
 }
