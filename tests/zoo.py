@@ -1,4 +1,4 @@
-"""Archives for the tests: small scripted and traced models, each with calls to try.
+"""Archives for the tests: small scripted and traced programs, each with calls to try. networks.py has real networks.
 
     path = zoo.save("lstm_loop", folder)      # torch.jit.save; cached by name in the folder
     for call in zoo.calls("lstm_loop"):       # in this order, on one instance: models may have state
@@ -15,15 +15,11 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 import torch
 from torch import Tensor, nn
 
+from side_by_side import Call, as_calls
+
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 warnings.filterwarnings("ignore", category=FutureWarning)
 warnings.filterwarnings("ignore", category=UserWarning)
-
-
-class Call(NamedTuple):
-    args: tuple
-    method: str = "forward"
-    error: str = ""  # what the exception's text holds
 
 
 BUILDERS = {}
@@ -56,7 +52,7 @@ def save(name, folder):
 
 def calls(name):
     torch.manual_seed(1)
-    return [c if isinstance(c, Call) else Call(c) for c in BUILDERS[name][1]()]
+    return as_calls(BUILDERS[name][1]())
 
 
 def script(module):
@@ -178,64 +174,9 @@ class ResNet(nn.Module):
         return self.fc(torch.flatten(x, 1))
 
 
-def images():
-    return [(torch.randn(1, 3, 64, 64),), (torch.randn(2, 3, 64, 48),)]
-
-
-@case(images)
+@case(lambda: [(torch.randn(1, 3, 64, 64),), (torch.randn(2, 3, 64, 48),)])
 def resnet():
     return script(ResNet())
-
-
-@case(images)
-def resnet_traced():
-    return torch.jit.trace(ResNet().eval(), torch.randn(1, 3, 64, 64))
-
-
-class MyScriptModule(nn.Module):
-    """The TorchScript documentation's module, with control flow that depends on data around the traced part."""
-
-    def __init__(self):
-        super().__init__()
-        self.means = nn.Parameter(torch.tensor([103.939, 116.779, 123.68]).resize_(1, 3, 1, 1))
-        self.resnet = torch.jit.trace(ResNet().eval(), torch.rand(1, 3, 64, 64))
-
-    def forward(self, input):
-        x = input - self.means
-        if bool(x.mean() < 0):
-            x = x * 0.5
-        rounds = 0
-        while bool(x.abs().max() > 4.0) and rounds < 10:
-            x = x / 2
-            rounds += 1
-        return self.resnet(x)
-
-
-@case(lambda: [(torch.rand(1, 3, 64, 64),), (torch.rand(1, 3, 64, 64) * 255 + 100,)])
-def my_script_module():
-    return script(MyScriptModule())
-
-
-class Inverted(nn.Module):
-    def __init__(self, inputs, outputs, stride, expand):
-        super().__init__()
-        hidden = inputs * expand
-        self.use_residual = stride == 1 and inputs == outputs
-        self.conv = nn.Sequential(
-            nn.Conv2d(inputs, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU6(inplace=True),
-            nn.Conv2d(hidden, hidden, 3, stride, 1, groups=hidden, bias=False), nn.BatchNorm2d(hidden), nn.ReLU6(inplace=True),
-            nn.Conv2d(hidden, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x):
-        if self.use_residual:
-            return x + self.conv(x)
-        return self.conv(x)
-
-
-@case(lambda: [(torch.randn(1, 3, 32, 32),)])
-def mobilenet():
-    return script(nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), Inverted(8, 8, 1, 4), Inverted(8, 16, 2, 4), Inverted(16, 16, 1, 4),
-                                nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(16, 5)))
 
 
 class Attention(nn.Module):
@@ -507,6 +448,47 @@ class Buffers(nn.Module):
                (torch.ones(3),), Call((), "read")])
 def buffers():
     return script(Buffers())
+
+
+class Training(nn.Module):
+    """Norms in training mode move their running statistics, which no schema says."""
+
+    def __init__(self):
+        super().__init__()
+        self.batch = nn.BatchNorm2d(3, momentum=0.3)
+        self.instance = nn.InstanceNorm2d(3, track_running_stats=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.instance(self.batch(x) + 1)
+
+    @torch.jit.export
+    def read(self) -> List[Tensor]:
+        return [self.batch.running_mean, self.batch.running_var, self.instance.running_mean, self.instance.running_var, self.batch.num_batches_tracked]
+
+
+@case(lambda: [(torch.randn(2, 3, 4, 4),), Call((), "read"), (torch.randn(1, 3, 5, 7) * 3 + 1,), (torch.randn(2, 3, 4, 4),), Call((), "read"),
+               Call((torch.randn(1, 3, 1, 1),), error="Expected more than 1")])
+def training():
+    return torch.jit.script(Training())
+
+
+class Slices(nn.Module):
+    """Writes into views whose bounds are data, and whose rows lie apart."""
+
+    def forward(self, x: Tensor, cuts: List[int], n: int) -> Tuple[Tensor, Tensor]:
+        grid = x.new_zeros((9, 9))
+        grid[-4:-cuts[0], 0:-4] = 2
+        grid[-cuts[0]:, -cuts[1]:] = 3
+        part = grid[:n, 1:4]
+        part += 1
+        rows = (x * 2)[:, :n]
+        rows.mul_(3)
+        return grid, rows
+
+
+@case(lambda: [(torch.randn(5, 6), [2, 3], 4), (torch.randn(5, 6), [4, 1], 0), (torch.randn(2, 20), [1, 9], 17)])
+def slices():
+    return script(Slices())
 
 
 class Inputs(nn.Module):
