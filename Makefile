@@ -2,7 +2,7 @@
 # `make test`: builds and runs all tests. `make build`: only builds. Each installs what is missing first.
 BUILD ?= build
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-.PHONY: build run test clean setup bench-layers
+.PHONY: build run test clean setup bench-layers bench-peers
 .DEFAULT_GOAL := build
 
 setup:
@@ -20,6 +20,10 @@ test: build
 # Single layers against the machine's own roof; see bench/README.md.
 bench-layers: build
 	@.venv/bin/python bench/layers.py --build "$(BUILD)"
+
+bench-peers: build
+	@./bench/setup.sh
+	@.venv/bin/python bench/peers.py --build "$(BUILD)" $(MODELS)
 
 clean:
 	rm -rf "$(BUILD)"
