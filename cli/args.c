@@ -7,7 +7,13 @@
 
 int fst_report_status(fst_status status) {
   if (!status) return FST_EXIT_OK;
-  fprintf(stderr, "firesteel: %s\n", status->message);
+  fputs("firesteel: ", stderr);
+  // Further lines are details of the first, and look like it.
+  for (const char *c = status->message; *c; c++) {
+    fputc(*c, stderr);
+    if (*c == '\n' && strncmp(c + 1, "  ", 2) != 0) fputs("  ", stderr);
+  }
+  fputc('\n', stderr);
   fst_error_free(status);
   return FST_EXIT_FAILED;
 }

@@ -16,6 +16,7 @@ typedef struct source_options {
   const char *bridge, *target, *archive;
   bool eval, allow_fallback, verify_each, time, stats;
   const char *dump_after;
+  long time_limit;
 } source_options;
 
 #define SOURCE_OPTIONS(o)                                                                              \
@@ -27,6 +28,7 @@ typedef struct source_options {
   FST_FLAG("--allow-fallback", "run ops without native code through libtorch", &(o).allow_fallback),   \
   FST_LIST("--library", "FILE.so", "custom ops of the archive", &(o).libraries),                       \
   FST_TEXT("--archive", "FILE.pt", "for IR text: the archive that holds its tensors", &(o).archive),   \
+  FST_NUMBER("--time-limit", "SECONDS", "give up after so long; no limit", &(o).time_limit),           \
   FST_TEXT("--bridge", "FILE.so", "libfiresteel_torch.so, if it is not beside the compiler", &(o).bridge), \
   FST_FLAG("--verify-each", "verify after every pass", &(o).verify_each),                              \
   FST_TEXT("--dump-after", "A,B|all", "print to standard error after these passes", &(o).dump_after),  \
@@ -53,6 +55,7 @@ static fst_compiler_options compiler_options(const source_options *o, const fst_
 static fst_status source_open(const source_options *o, const char *path, const fst_compiler_api **out_compiler, fst_source **out) {
   fst_compiler_open_options open = {o->bridge, o->eval, o->libraries.data, (uint32_t)o->libraries.len, o->archive};
   FST_TRY(fst_cli_compiler(out_compiler));
+  fst_cli_time_limit(o->time_limit);
   return (*out_compiler)->open(path, &open, out);
 }
 
@@ -84,6 +87,7 @@ static fst_status compile_source(const compile_options *o, int argc, char **argv
   size_t len = 0;
   fst_status status = source_open(&o->source, path, &compiler, &source);
   if (!status) status = compiler->compile(source, &options, &artifact, &len);
+  fst_cli_time_limit(0);
   if (!status) status = fst_file_write_atomic(o->output, artifact, len);
   free(artifact);
   if (source) compiler->close(source);
@@ -132,6 +136,7 @@ static fst_status dump_source(const dump_options *o, int argc, char **argv, cons
   char *text = NULL;
   fst_status status = source_open(&o->source, path, &compiler, &source);
   if (!status) status = compiler->dump(source, &options, method, o->stage ? o->stage : "imported", &text);
+  fst_cli_time_limit(0);
   if (!status && o->output) status = fst_file_write_atomic(o->output, text, strlen(text));
   else if (!status) fputs(text, stdout);
   free(text);

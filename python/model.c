@@ -34,11 +34,11 @@ static PyObject *model_wrap(module_state *state, fst_model *model) {
 }
 
 static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-  static char *names[] = {"path", "target", "worker", "compile_options", "bridge", "copy_weights", "verify_weights", "no_compile", "dynamic_shapes", NULL};
+  static char *names[] = {"path", "target", "worker", "compile_options", "bridge", "copy_weights", "verify_weights", "no_compile", "dynamic_shapes", "time_limit", NULL};
   fst_open_options o = {.size = sizeof o};
   PyObject *path_bytes = NULL;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&|zzzzpppp", names, PyUnicode_FSConverter, &path_bytes, &o.target, &o.worker, &o.compile_options,
-                                   &o.bridge, &o.copy_weights, &o.verify_weights, &o.no_compile, &o.dynamic_shapes))
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&|zzzzppppi", names, PyUnicode_FSConverter, &path_bytes, &o.target, &o.worker, &o.compile_options,
+                                   &o.bridge, &o.copy_weights, &o.verify_weights, &o.no_compile, &o.dynamic_shapes, &o.time_limit))
     return NULL;
   module_state *state = PyType_GetModuleState(type);
   const char *path = PyBytes_AsString(path_bytes);
@@ -75,6 +75,23 @@ static const char *declared_type(const fst_model *model, int has_method, size_t 
   return "";
 }
 
+// Says which argument could not be passed, in front of why.
+static int argument_refused(module_state *state, const char *method, const char *name, Py_ssize_t position) {
+  PyObject *type, *value, *trace;
+  if (!PyErr_ExceptionMatches(state->error)) return 0;
+  PyErr_Fetch(&type, &value, &trace);
+  PyObject *why = value ? PyObject_Str(value) : NULL;
+  if (!why) PyErr_Restore(type, value, trace);
+  else if (*name) PyErr_Format(state->error, "%s(): argument '%s': %U", method, name, why);
+  else PyErr_Format(state->error, "%s(): argument %zd: %U", method, position, why);
+  if (!why) return 0;
+  Py_DECREF(why);
+  Py_XDECREF(type);
+  Py_XDECREF(value);
+  Py_XDECREF(trace);
+  return 0;
+}
+
 static int call_values_fill(converter *c, const char *method_name, PyObject *args, PyObject *kwargs, call_values *v) {
   v->positional = (size_t)PyTuple_Size(args);
   v->count = v->positional + (kwargs ? (size_t)PyDict_Size(kwargs) : 0);
@@ -90,7 +107,7 @@ static int call_values_fill(converter *c, const char *method_name, PyObject *arg
   for (; at < v->positional; at++) {
     v->objects[at] = PyTuple_GetItem(args, (Py_ssize_t)at);
     v->vars[at] = var_from_python(c, v->objects[at], declared_type(c->model, known, method, at, NULL));
-    if (!v->vars[at]) return 0;
+    if (!v->vars[at]) return argument_refused(c->state, method_name, known ? fst_method_arg_name(c->model, method, at) : "", (Py_ssize_t)at);
   }
   PyObject *key, *value;
   for (Py_ssize_t cursor = 0; kwargs && PyDict_Next(kwargs, &cursor, &key, &value); at++) {
@@ -99,7 +116,7 @@ static int call_values_fill(converter *c, const char *method_name, PyObject *arg
     v->names[at - v->positional] = name;
     v->objects[at] = value;
     v->vars[at] = var_from_python(c, value, declared_type(c->model, known, method, 0, name));
-    if (!v->vars[at]) return 0;
+    if (!v->vars[at]) return argument_refused(c->state, method_name, name, (Py_ssize_t)at);
   }
   return 1;
 }

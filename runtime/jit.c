@@ -7,6 +7,7 @@
 #include "runtime/jit.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -25,6 +26,7 @@ struct fst_jit {
   fst_worker worker;
   char *path, *target, *options, *bridge;
   bool open_sizes;
+  int time_limit;            // seconds, for one request
   struct { char *kind; int next; } *kinds;  // seen so far, and what detail comes next
   size_t kind_count;
   struct { char *method; signature_text text; } *lasts;  // per method: what it was compiled for last
@@ -53,6 +55,7 @@ fst_status fst_jit_create(const char *path, const fst_open_options *o, fst_jit *
   }
   fst_worker_init(&jit->worker);
   jit->open_sizes = o->dynamic_shapes != 0;
+  jit->time_limit = o->time_limit > 0 ? o->time_limit : FST_WORKER_TIME_LIMIT_SECONDS;
   // The worker may run in another folder one day; the path must mean the same there.
   char *full = realpath(path, NULL);
   bool ok = text_copy(full ? full : path, &jit->path) && text_copy(o->target, &jit->target) && text_copy(o->compile_options, &jit->options) &&
@@ -263,7 +266,10 @@ static bool has_strides(const fst_val *args, uint32_t count) {
 // ---- asking the worker; the lock is held ----
 
 static fst_status request(fst_jit *jit, fst_request_kind kind, const char *method, const signature_text *s, const char *stage, fst_message *reply) {
+  char seconds[24];
+  snprintf(seconds, sizeof seconds, "%d", jit->time_limit);
   const fst_field all[] = {
+    {FST_FIELD_TIME_LIMIT, seconds, 0},
     {FST_FIELD_PATH, jit->path, 0}, {FST_FIELD_METHOD, method, 0}, {FST_FIELD_STAGE, stage, 0},
     {FST_FIELD_ARGUMENTS, s ? fst_buf_text(&s->arguments) : NULL, 0}, {FST_FIELD_STATE, s && s->state.len ? s->state.data : NULL, 0},
     {FST_FIELD_TARGET, jit->target, 0}, {FST_FIELD_OPTIONS, jit->options, 0}, {FST_FIELD_BRIDGE, jit->bridge, 0},
@@ -275,7 +281,10 @@ static fst_status request(fst_jit *jit, fst_request_kind kind, const char *metho
     if (fields[i].text) fields[i].len = strlen(fields[i].text);
   }
   // The worker keeps the limit itself; waiting longer only covers a worker that hangs beyond it.
-  return fst_worker_request(&jit->worker, kind, fields, COUNT, (FST_WORKER_TIME_LIMIT_SECONDS + 30) * 1000, reply);
+  fst_status status = fst_worker_request(&jit->worker, kind, fields, COUNT, (jit->time_limit > 86400 ? 86400 : jit->time_limit + 30) * 1000, reply);
+  // What became of the worker says nothing about the model; what the compiler says names it.
+  bool is_workers = status && (status->code == FST_ERR_INTERNAL || status->code == FST_ERR_RESOURCE || status->code == FST_ERR_IO);
+  return is_workers && !strstr(status->message, jit->path) ? fst_error_prefix(status, "%s", jit->path) : status;
 }
 
 static uint64_t now_us(void) {

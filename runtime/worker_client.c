@@ -199,7 +199,7 @@ fst_status fst_worker_request(fst_worker *w, fst_request_kind kind, const fst_fi
     }
     if (lost) {
       fst_error_free(status);
-      status = FST_FAIL(FST_ERR_INTERNAL, "the compiler worker ended unexpectedly%s", fst_buf_text(&how));
+      status = FST_FAIL(FST_ERR_INTERNAL, "the compiler worker ended unexpectedly%s; the next call starts another", fst_buf_text(&how));
     }
     fst_buf_deinit(&how);
     return status;

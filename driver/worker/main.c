@@ -51,8 +51,8 @@ static int64_t now_seconds(void) {
 }
 
 static void answer_timeout(int seconds) {
-  char text[128];
-  snprintf(text, sizeof text, "compiling took longer than the limit of %d seconds and was stopped", seconds);
+  char text[192];
+  snprintf(text, sizeof text, "reading or compiling the model took longer than the limit of %d seconds and was stopped; raise it with time_limit (--time-limit)", seconds);
   const fst_field field = {FST_FIELD_MESSAGE, text, strlen(text)};
   fst_error_free(fst_message_send(FST_WORKER_FD, FST_REPLY, FST_ERR_RESOURCE, &field, 1, -1));
 }

@@ -63,6 +63,7 @@ typedef struct fst_open_options {
   int verify_weights;           /* check the weights' checksums while opening */
   int no_compile;               /* refuse archives that are not compiled yet */
   int dynamic_shapes;           /* archives: compile with every size open from the first call on */
+  int time_limit;               /* archives: seconds that reading or compiling may take each time; 0: 600 */
 } fst_open_options;
 /* Opens compiled artifacts (.fst, compiled .neuropod as file or folder) directly. Any other archive is
  * compiled, by a worker process, when a method is first called with arguments of a kind not seen before. */

@@ -10,11 +10,12 @@ from firesteel._results import rebuilder
 
 
 def load(path, device="cpu", threads=1, method="forward", *, target=None, worker=None, options=None, copy_weights=False,
-         verify_weights=False, allow_compile=True, dynamic_shapes=False):
+         verify_weights=False, allow_compile=True, dynamic_shapes=False, time_limit=0):
     """Opens an archive, a Neuropod package (zip or folder) or a compiled .fst.
 
     Archives are compiled when a method is first called with arguments of a new kind. `method` is what calling
-    the model calls; `options` goes on to the compiler ("name=value ...").
+    the model calls; `options` goes on to the compiler ("name=value ..."); `time_limit`: seconds that reading or compiling
+    an archive may take each time, 0 is 600.
     """
     if str(device) != "cpu":
         raise Error(f"device '{device}' is not available; models run on 'cpu'")
@@ -24,7 +25,7 @@ def load(path, device="cpu", threads=1, method="forward", *, target=None, worker
         options = f"threads={threads} {options or ''}".strip()
     path = os.fspath(path)
     native = _firesteel.Model(path, target=target, worker=worker, compile_options=options, copy_weights=copy_weights,
-                              verify_weights=verify_weights, no_compile=not allow_compile, dynamic_shapes=dynamic_shapes)
+                              verify_weights=verify_weights, no_compile=not allow_compile, dynamic_shapes=dynamic_shapes, time_limit=time_limit)
     return Model(native, path, method)
 
 
