@@ -353,8 +353,17 @@ static fst_value_id build_list(list_builder *b, fst_type elem, const fst_value_i
 
 static fst_value_id build_sizes(list_builder *b, const fst_shape *shape) {
   fst_value_id items[FST_MAX_RANK];
-  for (int i = 0; i < shape->rank; i++) items[i] = build_int(b, shape->dims[i]);
-  return build_list(b, fst_type_simple(b->graph->module->types, FST_TY_INT), items, (uint32_t)shape->rank);
+  fst_const literals[FST_MAX_RANK];
+  fst_module *module = b->graph->module;
+  fst_type elem = fst_type_simple(module->types, FST_TY_INT);
+  int64_t value;
+  int constants = 0;
+  for (int i = 0; i < shape->rank; i++) {
+    items[i] = build_int(b, shape->dims[i]);
+    if (fst_value_const_int(b->graph, items[i], &value)) literals[constants++] = fst_const_int(module, value);
+  }
+  if (constants < shape->rank) return build_list(b, elem, items, (uint32_t)shape->rank);
+  return fst_graph_const(b->graph, fst_const_tuple(module, fst_type_list(module->types, elem), literals, (uint32_t)constants));
 }
 
 // The tensors of a Tensor[] operand made by a ListConstruct.

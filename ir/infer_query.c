@@ -156,6 +156,15 @@ int fst_infer_device(fst_infer *in) {
   return FST_INFER_OK;
 }
 
+int fst_infer_device_type(fst_infer *in) {   // "cuda" of "cuda:0"
+  const fst_const_data *c = fst_value_const(in->graph, fst_infer_arg(in, 0));
+  if (!c || c->kind != FST_CONST_DEVICE) return fst_infer_give_up(in, "the device is not known");
+  const char *text = fst_sym_text(&module_of(in)->strings, c->str);
+  in->results[0] = fst_type_simple(in->types, FST_TY_STR);
+  in->result_consts[0] = fst_const_str(module_of(in), text, strcspn(text, ":"));
+  return FST_INFER_OK;
+}
+
 // True or false of every dense CPU tensor that runs without gradients.
 int fst_infer_always(fst_infer *in) { return query_bool(in, true); }
 int fst_infer_never(fst_infer *in) { return query_bool(in, false); }

@@ -78,6 +78,8 @@ static void visit_node(const fst_graph *g, fst_alias *a, fst_node_id id) {
                info->cls == FST_CLASS_IO || info->cls == FST_CLASS_OPAQUE || n->op == FST_OP_UNCHECKED_CAST || n->op == FST_OP_LIST_CONSTRUCT ||
                n->op == FST_OP_TUPLE_CONSTRUCT || n->op == FST_OP_DICT_CONSTRUCT;
   if (n->op == FST_OP_LIST_CONSTRUCT && fst_list_is_literal(g, id)) keeps = false;   // only names operands
+  // What PyTorch runs may hand its operands back.
+  if (info && info->cls == FST_CLASS_VIEW && !fst_infer_is_view(g, id) && !fst_node_is_kernel(g, id)) keeps = true;
   if (keeps) {
     keep_all(g, a, n);
     for (uint32_t r = 0; r < n->result_count; r++) {

@@ -136,7 +136,8 @@ static void functionalize_block(functionalizer *f, fst_block_id block) {
     const fst_node *n = fst_node_get(f->g, id);
     for (uint32_t b = 0; b < n->block_count; b++) functionalize_block(f, n->blocks[b]);
     if (n->op == FST_OP_UNKNOWN || n->op == FST_OP_WRITE || !n->operand_count) continue;
-    if (fst_op_get(n->op)->effect == FST_WRITES && fst_op_get(n->op)->inplace_of) functionalize_node(f, id);
+    const fst_op_info *info = fst_op_get(n->op);
+    if (info->effect == FST_WRITES && info->inplace_of && info->cls != FST_CLASS_VIEW) functionalize_node(f, id);
   }
 }
 

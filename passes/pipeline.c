@@ -2,7 +2,7 @@
 #include "passes/pipeline.h"
 
 fst_status fst_pipeline_inline(fst_graph *graph, const fst_pipeline_options *options) {
-  return fst_passes_run(graph, "inline", options);
+  return fst_passes_run(graph, "inline,scalar-operands", options);
 }
 
 fst_status fst_pipeline_freeze(fst_graph *graph, const fst_state_layout *layout, const fst_pipeline_options *options) {

@@ -104,12 +104,21 @@ static void open_strides(fst_dim *strides) {
   for (int i = 0; i < FST_MAX_RANK; i++) strides[i] = FST_DIM_UNKNOWN;
 }
 
+// Nothing is left open, and `block` sees all symbols. The strides are then what they are, of sizes 0 and 1 too.
+static bool all_visible(specializer *sp, const fst_type_data *t, fst_block_id block) {
+  for (int i = 0; i < t->rank; i++) {
+    if (!fst_dim_is_known(t->dims[i]) || !symbol_visible(sp, t->dims[i], block)) return false;
+    if (!t->has_strides || !fst_dim_is_known(t->strides[i]) || !symbol_visible(sp, t->strides[i], block)) return false;
+  }
+  return true;
+}
+
 // A tensor of known rank gets symbols for the sizes and strides that are not known. Items of containers
 // stay open: each is instantiated where it is taken out.
 fst_type instantiate(specializer *sp, const world *w, fst_type type) {
   fst_types *types = sp->out->module->types;
   const fst_type_data *t = fst_type_get(types, type);
-  if (t->kind != FST_TY_TENSOR || t->rank < 0 || t->dtype == FST_DTYPE_UNKNOWN) return type;
+  if (t->kind != FST_TY_TENSOR || t->rank < 0 || t->dtype == FST_DTYPE_UNKNOWN || (t->rank && all_visible(sp, t, w->block))) return type;
   fst_dim dims[FST_MAX_RANK], strides[FST_MAX_RANK];
   bool row_major = is_row_major(sp, t, type);
   for (int i = 0; i < t->rank; i++) dims[i] = instantiate_dim(sp, w, t->dims[i]);
@@ -139,11 +148,13 @@ static fst_type map_layout(specializer *sp, fst_type type, dim_fn f) {
   const fst_type_data *t = fst_type_get(sp->out->module->types, type);
   if (t->kind != FST_TY_TENSOR || t->rank < 0 || !is_row_major(sp, t, type)) return map_dims(sp, NULL, type, f);
   fst_dim dims[FST_MAX_RANK], strides[FST_MAX_RANK];
-  bool all_known = true;
+  bool all_known = true, same = true;
   for (int i = 0; i < t->rank; i++) {
     dims[i] = f(sp, NULL, t->dims[i]);
     all_known = all_known && fst_dim_is_known(dims[i]);
+    same = same && dims[i] == t->dims[i] && f(sp, NULL, t->strides[i]) == t->strides[i];
   }
+  if (all_known && same) return type;
   if (all_known) fst_contiguous_strides(sp->out->dims, t->rank, dims, strides);
   else open_strides(strides);
   return fst_type_tensor(sp->out->module->types, t->dtype, t->rank, dims, strides, t->device_kind, t->device_index);
@@ -467,12 +478,12 @@ static fst_value_id generic_operand(specializer *sp, world *w, const fst_node *n
   return residual_of(sp, w, n->operands[i], n->loc);
 }
 
-fst_status eval_generic(specializer *sp, world *w, fst_node_id old) {
+fst_status eval_as(specializer *sp, world *w, fst_node_id old, fst_op op) {
   const fst_node *from = fst_node_get(sp->src, old);
-  const fst_schema *schema = from->op == FST_OP_UNKNOWN ? NULL : fst_op_schema(from->op);
+  const fst_schema *schema = op == FST_OP_UNKNOWN ? NULL : fst_op_schema(op);
   fst_value_id *operands = FST_NEW_ARRAY(&sp->arena, fst_value_id, from->operand_count + 1);
   for (uint32_t i = 0; i < from->operand_count; i++) operands[i] = generic_operand(sp, w, from, schema, i);
-  fst_node_id made = emit_node(sp, w, from->op, operands, from->operand_count, from->result_count, from->loc);
+  fst_node_id made = emit_node(sp, w, op, operands, from->operand_count, from->result_count, from->loc);
   fst_node *n = fst_node_get(sp->out, made);
   n->name = from->name;
   n->attr_int = from->attr_int;
@@ -481,7 +492,7 @@ fst_status eval_generic(specializer *sp, world *w, fst_node_id old) {
     fst_value_set_type(sp->out, n->results[r], import_type(sp, fst_value_type(sp->src, from->results[r])));
   if (eval_scalar(sp, w, old, made)) return NULL;
 
-  const fst_op_info *info = from->op == FST_OP_UNKNOWN ? NULL : fst_op_get(from->op);
+  const fst_op_info *info = op == FST_OP_UNKNOWN ? NULL : fst_op_get(op);
   if (!info || !info->infer) {
     bind_results(sp, w, old, made, NULL);
     return NULL;
@@ -500,6 +511,14 @@ fst_status eval_generic(specializer *sp, world *w, fst_node_id old) {
   }
   fst_vec_free(&in.guards);
   return NULL;
+}
+
+fst_status eval_generic(specializer *sp, world *w, fst_node_id old) {
+  fst_op op = fst_node_get(sp->src, old)->op;
+  const fst_op_info *info = op == FST_OP_UNKNOWN ? NULL : fst_op_get(op);
+  bool done = false;
+  if (info && info->cls == FST_CLASS_VIEW && info->inplace_of) FST_TRY(eval_reshape(sp, w, old, &done));
+  return done ? NULL : eval_as(sp, w, old, op);
 }
 
 // ---- state, raising, simple casts ------------------------------------------------------------------

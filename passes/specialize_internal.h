@@ -102,6 +102,7 @@ void emit_raise(specializer *sp, world *w, const char *cls, const char *message,
 fst_value_id emit_dim(specializer *sp, world *w, fst_dim d, fst_loc loc);  // an int with this value
 fst_status eval_block(specializer *sp, world *w, fst_block_id block, uint32_t from, uint32_t to);
 fst_status eval_generic(specializer *sp, world *w, fst_node_id node);
+fst_status eval_as(specializer *sp, world *w, fst_node_id node, fst_op op);   // the node as if it were `op`
 fst_dim int_value(specializer *sp, const world *w, binding b);        // an int's expression, or unknown
 bool const_bool(specializer *sp, binding b, bool *out);
 
@@ -124,6 +125,10 @@ uint32_t site_of(specializer *sp, fst_value_id made);                 // 0: none
 void site_store(specializer *sp, uint32_t site, fst_type elem);
 fst_type site_load(specializer *sp, const world *w, uint32_t site, fst_type otherwise);
 void note_site(specializer *sp, fst_value_id made, uint32_t site);
+
+// ---- tensors that change their sizes (specialize_reshape.c) ----
+// *out_done is false, with nothing changed, when the tensor may be known by other names.
+fst_status eval_reshape(specializer *sp, world *w, fst_node_id node, bool *out_done);
 
 // ---- integers as expressions (specialize_int.c) ----
 // Value of a SCALAR op on ints as an expression, its truth if it is a comparison, or unknown.

@@ -141,8 +141,9 @@ static int tensor_getbuffer(PyObject *self, Py_buffer *view, int flags) {
     PyErr_SetString(PyExc_BufferError, "the tensor is not contiguous");
     return -1;
   }
+  static char nothing[16];  // NumPy forgets the strides of what lies nowhere
   *view = (Py_buffer){
-    .buf = fst_var_data(t->var), .len = numel * row->size, .itemsize = row->size, .readonly = fst_var_is_readonly(t->var), .ndim = (int)rank,
+    .buf = fst_var_data(t->var) ? fst_var_data(t->var) : nothing, .len = numel * row->size, .itemsize = row->size, .readonly = fst_var_is_readonly(t->var), .ndim = (int)rank,
     .format = flags & PyBUF_FORMAT ? (char *)(uintptr_t)row->format : NULL, .shape = flags & PyBUF_ND ? t->shape : NULL,
     .strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? t->shape + rank : NULL,
   };

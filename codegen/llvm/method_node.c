@@ -186,17 +186,12 @@ static void check_divisor(method *m, const fst_node *n) {
 
 // ---- views, queries --------------------------------------------------------------------------------
 
-static fst_status emit_view(method *m, fst_node_id id) {
-  const fst_node *n = fst_node_get(m->g, id);
-  fst_dim offset;
-  if (!fst_view_offset(m->g, id, &offset))
-    return FST_FAIL(FST_ERR_UNSUPPORTED, "%s: where the view starts is not known", fst_op_name(n->op));
+static void emit_view(method *m, const fst_node *n, fst_dim offset) {
   ll_value v = method_value(m, n->operands[0]);
   v.c = NULL;
   LLVMValueRef bytes = LLVMBuildMul(m->b, method_dim(m, offset), method_i64(m, (int64_t)fst_dtype_size(fst_value_type_data(m->g, n->operands[0])->dtype)), "");
   v.a = LLVMBuildInBoundsGEP2(m->b, m->u->i8, v.a, &bytes, 1, "");
   method_set(m, n->results[0], v);
-  return NULL;
 }
 
 // item() and the casts of tensors to numbers: the one element.
@@ -298,7 +293,11 @@ fst_status method_node(method *m, fst_node_id id) {
   }
   if (n->operand_count && known_tensor(m, n->operands[0])) {
     if (is_item(n->op)) return emit_item(m, n);
-    if (info && info->cls == FST_CLASS_VIEW && fst_infer_is_view(m->g, id)) return emit_view(m, id);
+    fst_dim offset;
+    if (info && info->cls == FST_CLASS_VIEW && fst_infer_is_view(m->g, id) && fst_view_offset(m->g, id, &offset)) {
+      emit_view(m, n, offset);
+      return NULL;
+    }
   }
   bool done = false;
   FST_TRY(method_container(m, id, &done));

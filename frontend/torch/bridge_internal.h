@@ -92,7 +92,7 @@ class converter {
   fst_val tuple_from_torch(const c10::IValue &value);
   fst_val dict_from_torch(const c10::IValue &value);
   fst_val opaque_from_torch(const c10::IValue &value);
-  void write_back_tensor(fst_tensor_obj *obj, const at::Tensor &tensor);
+  void check_unchanged(const fst_tensor_obj *obj, const at::Tensor &tensor);
   void write_back_list(fst_list_obj *obj, const c10::IValue &value);
   void write_back_dict(fst_dict_obj *obj, const c10::IValue &value);
 

@@ -390,14 +390,12 @@ fst_val converter::opaque_from_torch(const IValue &value) {
 
 // ---- writing back ----
 
-void converter::write_back_tensor(fst_tensor_obj *obj, const at::Tensor &tensor) {
-  if (!is_plain(tensor) || tensor.dim() != obj->rank || static_cast<int>(tensor.scalar_type()) != obj->dtype || storage_objs_[tensor.storage().unsafeGetStorageImpl()] != obj->storage)
-    throw failure{FST_ERR_UNSUPPORTED, "the op gave one of its arguments another rank, dtype or memory in place"};
-  for (size_t i = 0; i < obj->rank; i++) {
-    obj->shape[i] = tensor.sizes()[i];
-    obj->shape[obj->rank + i] = tensor.strides()[i];
-  }
-  obj->data = obj->storage->data + tensor.storage_offset() * static_cast<int64_t>(tensor.itemsize());
+// Generated code and the caller go by the sizes that the tensor came with.
+void converter::check_unchanged(const fst_tensor_obj *obj, const at::Tensor &tensor) {
+  bool same = is_plain(tensor) && tensor.dim() == obj->rank && static_cast<int>(tensor.scalar_type()) == obj->dtype && storage_objs_[tensor.storage().unsafeGetStorageImpl()] == obj->storage &&
+              obj->data == obj->storage->data + tensor.storage_offset() * static_cast<int64_t>(tensor.itemsize());
+  for (size_t i = 0; same && i < obj->rank; i++) same = obj->shape[i] == tensor.sizes()[i] && obj->shape[obj->rank + i] == tensor.strides()[i];
+  if (!same) throw failure{FST_ERR_UNSUPPORTED, "the op gave one of its arguments other sizes, strides, dtype or memory in place; use the form that returns a new tensor"};
 }
 
 void converter::write_back_list(fst_list_obj *obj, const IValue &value) {
@@ -427,7 +425,7 @@ void converter::write_back(bool containers) {
     fst_obj *obj = arguments_[i].obj;
     if (obj->tag == FST_TAG_TENSOR) {
       // Immortal descriptors are the artifact's constants: nothing may change them in place.
-      if (!(obj->flags & FST_OBJ_IMMORTAL)) write_back_tensor(reinterpret_cast<fst_tensor_obj *>(obj), value.toTensor());
+      if (!(obj->flags & FST_OBJ_IMMORTAL)) check_unchanged(reinterpret_cast<fst_tensor_obj *>(obj), value.toTensor());
     } else if (containers && !(obj->flags & FST_OBJ_IMMORTAL)) {
       if (obj->tag == FST_TAG_LIST) write_back_list(reinterpret_cast<fst_list_obj *>(obj), value);
       if (obj->tag == FST_TAG_DICT) write_back_dict(reinterpret_cast<fst_dict_obj *>(obj), value);

@@ -157,15 +157,16 @@ static void test_writes_in_place(void **state) {
   fst_val c = RUN("aten::add_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)", a, b, fst_val_int(1));
   assert_ptr_equal(c.p, a.p);
   assert_float_equal(at(a, 2), 6, 0);
-  fst_val t = RUN("aten::t_(Tensor(a!) self) -> Tensor(a!)", a);
-  assert_ptr_equal(t.p, a.p);
-  assert_int_equal(tensor_of(a)->shape[0], 3);
-  assert_int_equal(tensor_of(a)->shape[3], 3);
-  REFUSED("aten::unsqueeze_(Tensor(a!) self, int dim) -> Tensor(a!)", "another rank", a, fst_val_int(0));
+  // Other sizes or strides would be news to the code around the op.
+  REFUSED("aten::t_(Tensor(a!) self) -> Tensor(a!)", "other sizes, strides", a);
+  REFUSED("aten::unsqueeze_(Tensor(a!) self, int dim) -> Tensor(a!)", "other sizes, strides", a, fst_val_int(0));
+  assert_int_equal(tensor_of(a)->rank, 2);
+  assert_int_equal(tensor_of(a)->shape[0], 2);
+  assert_int_equal(tensor_of(a)->shape[2], 3);
   fst_val fresh = RUN("aten::relu(Tensor self) -> Tensor", b);
   fst_list_obj *sizes = fst_list_make(1, (fst_val[]){fst_val_int(1000)});
   REFUSED("aten::resize_(Tensor(a!) self, SymInt[] size, *, MemoryFormat? memory_format=None) -> Tensor(a!)", "not resizable", fresh, fst_val_obj(sizes), fst_val_none());
-  drop(a), drop(b), drop(c), drop(t), drop(fresh);
+  drop(a), drop(b), drop(c), drop(fresh);
   fst_obj_release(&sizes->head);
 }
 

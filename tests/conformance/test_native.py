@@ -1,0 +1,77 @@
+"""OpInfo samples through the whole road (native.py): traced, saved, loaded, compiled, called, compared with PyTorch."""
+import pytest
+import torch
+
+import first_ops
+import native
+
+# Shares of the samples that PyTorch reproduces, in percent, when they were last raised. They may only rise.
+LEAST_RIGHT = 98.0
+LEAST_NATIVE = 74.0
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    found = native.sweep()
+    print("\n" + native.summary(found))
+    return found
+
+
+def lines(outcomes, kind):
+    return ["%s: %s" % (label, o.detail) for label, o in outcomes.items() if o.kind == kind]
+
+
+def test_no_sample_is_wrong(outcomes):
+    assert lines(outcomes, "wrong") == []
+
+
+def test_no_sample_crashes(outcomes):
+    assert lines(outcomes, "crash") == []
+
+
+def test_shares_only_rise(outcomes):
+    counts = native.count(outcomes)
+    assert 100 * counts["right"] >= LEAST_RIGHT * counts["reproduced"], native.summary(outcomes)
+    assert 100 * counts["native"] >= LEAST_NATIVE * counts["reproduced"], native.summary(outcomes)
+
+
+# ---- the operator kinds that come first --------------------------------------------------------------------
+
+def used(block):
+    """Names with overloads of all ops of a graph."""
+    names = set()
+    for node in block.nodes():
+        schema = node.schema()
+        names.add(node.kind() if schema == "(no schema)" else schema.split("(")[0])
+        for inner in node.blocks():
+            names |= used(inner)
+    return names
+
+
+def archive(program, path):
+    function, arguments, traced = program
+    with torch.no_grad():
+        made = torch.jit.trace(function, arguments()) if traced else torch.jit.script(function)
+        torch.jit.save(made, path)
+        return torch.jit.load(path)
+
+
+@pytest.mark.parametrize("program", first_ops.PROGRAMS, ids=lambda p: getattr(p[0], "__name__", type(p[0]).__name__))
+def test_first_ops_are_native(program, tmp_path):
+    path = str(tmp_path / "program.pt")
+    theirs, ours = program[1](), program[1]()
+    with torch.no_grad():
+        expected = native.harness.results_of(archive(program, path)(*theirs))
+    results, fallbacks, outcome = native.run_archive(path, ours)
+    assert outcome is None
+    assert native.compare("", None, [], results, expected) is None
+    for left, right in zip(ours, theirs):
+        assert native.harness.difference(left, right) is None
+    assert fallbacks == {}
+
+
+def test_programs_use_all_first_ops(tmp_path):
+    names = set()
+    for program in first_ops.PROGRAMS:
+        names |= used(archive(program, str(tmp_path / "program.pt")).inlined_graph) | used(archive(program, str(tmp_path / "program.pt")).graph)
+    assert [name for name in first_ops.NAMES if name not in names] == []
