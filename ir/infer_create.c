@@ -159,11 +159,20 @@ static bool list_shape(const fst_infer *in, fst_value_id list, fst_shape *out, f
   return made && made_shape(in, made, out);
 }
 
+// A list of numbers whose length only the call can tell has one dim. (Of nested lists an empty one hides how deep they go.)
+static bool open_shape(fst_infer *in, fst_shape *out, fst_type_kind *out_elem) {
+  const fst_type_data *list = fst_infer_type(in, 0);
+  *out_elem = fst_type_kind_of(in->types, list->elem);
+  if (list->kind != FST_TY_LIST || (*out_elem != FST_TY_INT && *out_elem != FST_TY_FLOAT && *out_elem != FST_TY_BOOL)) return false;
+  *out = (fst_shape){.rank = 1, .dims = {fst_infer_fresh(in)}};
+  return true;
+}
+
 // torch.tensor of a list.
 int fst_infer_tensor_list_data(fst_infer *in) {
   fst_shape out = {0};
   fst_type_kind elem;
-  if (!list_shape(in, fst_infer_arg(in, 0), &out, &elem)) return fst_infer_give_up(in, "the list's items are not known");
+  if (!list_shape(in, fst_infer_arg(in, 0), &out, &elem) && !open_shape(in, &out, &elem)) return fst_infer_give_up(in, "the list's items are not known");
   fst_dtype dtype = elem == FST_TY_INT ? FST_I64 : elem == FST_TY_BOOL ? FST_BOOL : FST_F32;
   int result = create_dtype(in, dtype, &dtype);
   if (result) return result;

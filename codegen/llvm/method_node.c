@@ -232,6 +232,30 @@ static void emit_guard(method *m, const fst_node *n) {
 
 // ---- fallback --------------------------------------------------------------------------------------
 
+static bool known_tensor(const method *m, fst_value_id v) { return method_form(m, fst_value_type(m->g, v)) == LL_TENSOR && fst_value_type_data(m->g, v)->kind == FST_TY_TENSOR; }
+
+// Does the tensor that came back have the dtype, rank, sizes and strides that the code after it goes by?
+static void check_result(method *m, const fst_node *n, fst_value_id value) {
+  const fst_type_data *t = fst_value_type_data(m->g, value);
+  LLVMValueRef object = method_value(m, value).c, zero = method_i64(m, 0);
+  LLVMValueRef dtype = method_load(m, m->u->i8, object, offsetof(fst_tensor_obj, dtype)), rank = method_load(m, m->u->i8, object, offsetof(fst_tensor_obj, rank));
+  LLVMValueRef differs = LLVMBuildOr(m->b, LLVMBuildICmp(m->b, LLVMIntNE, dtype, LLVMConstInt(m->u->i8, t->dtype, 0), ""),
+                                     LLVMBuildICmp(m->b, LLVMIntNE, rank, LLVMConstInt(m->u->i8, (unsigned)t->rank, 0), ""), "");
+  method_raise_text(m, differs, "an op that PyTorch ran gave a tensor of another dtype or rank than expected", zero, zero, n->loc);
+  LLVMValueRef sizes_differ = LLVMConstInt(m->u->i1, 0, 0), strides_differ = sizes_differ, numel = method_i64(m, 1);
+  for (int i = 0; i < t->rank; i++) {
+    int64_t at = (int64_t)offsetof(fst_tensor_obj, shape) + i * 8;
+    LLVMValueRef size = method_load(m, m->u->i64, object, at), stride = method_load(m, m->u->i64, object, at + t->rank * 8);
+    sizes_differ = LLVMBuildOr(m->b, sizes_differ, LLVMBuildICmp(m->b, LLVMIntNE, size, method_dim(m, t->dims[i]), ""), "");
+    LLVMValueRef steps = LLVMBuildICmp(m->b, LLVMIntSGT, size, method_i64(m, 1), ""), other = LLVMBuildICmp(m->b, LLVMIntNE, stride, method_dim(m, t->strides[i]), "");
+    strides_differ = LLVMBuildOr(m->b, strides_differ, LLVMBuildAnd(m->b, steps, other, ""), "");
+    numel = LLVMBuildMul(m->b, numel, size, "");
+  }
+  // Strides that nothing steps along say nothing.
+  differs = LLVMBuildOr(m->b, sizes_differ, LLVMBuildAnd(m->b, strides_differ, LLVMBuildICmp(m->b, LLVMIntNE, numel, zero, ""), ""), "");
+  method_raise_text(m, differs, "an op that PyTorch ran gave a tensor of other sizes or strides than expected", zero, zero, n->loc);
+}
+
 static fst_status emit_fallback(method *m, const fst_node *n) {
   const char *schema = n->op == FST_OP_UNKNOWN ? fst_sym_text(&m->g->module->strings, n->name) : fst_op_get(n->op)->schema;
   fst_text_printf(m->fallbacks, "  %s  (", n->op == FST_OP_UNKNOWN ? schema : fst_op_name(n->op));
@@ -241,8 +265,10 @@ static fst_status emit_fallback(method *m, const fst_node *n) {
   LLVMValueRef args[] = {method_i64(m, fst_plan_fallback_add(m->tables, schema)), method_i64(m, n->operand_count),
                          method_vals(m, n->operands, n->operand_count), method_i64(m, n->result_count), out};
   method_check(m, method_call(m, METHOD_CALL_fallback, args, 5));
-  for (uint32_t r = 0; r < n->result_count; r++)
+  for (uint32_t r = 0; r < n->result_count; r++) {
     method_set(m, n->results[r], method_unbox(m, fst_value_type(m->g, n->results[r]), method_address(m, out, (int64_t)r * (int64_t)sizeof(fst_val))));
+    if (known_tensor(m, n->results[r])) check_result(m, n, n->results[r]);
+  }
   return NULL;
 }
 
@@ -252,8 +278,6 @@ static bool is_item(fst_op op) {
   return op == FST_OP_ITEM || op == FST_OP_INT_TENSOR || op == FST_OP_FLOAT_TENSOR || op == FST_OP_BOOL_TENSOR ||
          op == FST_OP_INTIMPLICIT || op == FST_OP_FLOATIMPLICIT || op == FST_OP_SCALARIMPLICIT;
 }
-
-static bool known_tensor(const method *m, fst_value_id v) { return method_form(m, fst_value_type(m->g, v)) == LL_TENSOR && fst_value_type_data(m->g, v)->kind == FST_TY_TENSOR; }
 
 // All operands and results of a scalar op are numbers of a known kind.
 static bool is_plain_scalar(const method *m, const fst_node *n) {
