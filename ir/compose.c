@@ -173,8 +173,11 @@ static term term_of_const(composer *c, const fst_const_data *data);
 
 static term term_of_items(composer *c, uint32_t count, const fst_const *consts, const fst_value_id *values) {
   term *items = FST_NEW_ARRAY(c->in->arena, term, count + 1);
-  for (uint32_t i = 0; i < count; i++)
-    items[i] = consts ? term_of_const(c, fst_const_get(c->graph->module, consts[i])) : (term){.kind = TERM_VALUE, .value = values[i]};
+  for (uint32_t i = 0; i < count; i++) {
+    const fst_const_data *item = consts ? fst_const_get(c->graph->module, consts[i]) : NULL;
+    if (item && item->kind != FST_CONST_TENSOR) items[i] = term_of_const(c, item);
+    else items[i] = (term){.kind = TERM_VALUE, .value = item ? fst_graph_const(c->graph, consts[i]) : values[i]};
+  }
   return (term){.kind = TERM_LIST, .count = count, .items = items};
 }
 
@@ -524,8 +527,19 @@ static bool is_floating(composer *c, const term *t) {
   return type && fst_dtype_is_float(type->dtype);
 }
 
+// Are two names of the template one value?
+static bool parse_same(composer *c) {
+  expect(c, "(");
+  term a = parse_expr(c);
+  expect(c, ",");
+  term b = parse_expr(c);
+  expect(c, ")");
+  return a.kind == TERM_VALUE && b.kind == TERM_VALUE && fst_value_eq(a.value, b.value);
+}
+
 static bool parse_condition(composer *c) {
   if (take(c, "not")) return !parse_condition(c);
+  if (take(c, "same")) return parse_same(c);
   if (take(c, "none")) return parse_predicate(c, is_none);
   if (take(c, "known")) return parse_predicate(c, is_known);
   if (take(c, "floating")) return parse_predicate(c, is_floating);
