@@ -86,6 +86,14 @@ static bool fold_concat(fst_graph *graph, const fst_node *n, fst_const *out) {
   return true;
 }
 
+// As PyTorch counts: bytes.
+static bool fold_length(fst_graph *graph, const fst_node *n, fst_const *out) {
+  const fst_const_data *text = fst_value_const(graph, n->operands[0]);
+  if (!text || text->kind != FST_CONST_STR) return false;
+  *out = fst_const_int(graph->module, fst_sym_len(&graph->module->strings, text->str));
+  return true;
+}
+
 bool fst_fold_node(fst_graph *graph, fst_node_id id, fst_const *out) {
   const fst_node *n = fst_node_get(graph, id);
   if (n->op == FST_OP_UNKNOWN || n->result_count != 1) return false;
@@ -93,6 +101,7 @@ bool fst_fold_node(fst_graph *graph, fst_node_id id, fst_const *out) {
     case FST_OP_EQ_STR: case FST_OP_EQ_ENUM: case FST_OP_EQ_DEVICE: return fold_equal(graph, n, true, out);
     case FST_OP_NE_STR: case FST_OP_NE_ENUM: case FST_OP_NE_DEVICE: return fold_equal(graph, n, false, out);
     case FST_OP_ADD_STR: return fold_concat(graph, n, out);
+    case FST_OP_LEN_STR: return fold_length(graph, n, out);
     default: return fst_op_get(n->op)->cls == FST_CLASS_SCALAR && fold_number(graph, id, out);
   }
 }

@@ -439,35 +439,44 @@ static bool bind_items(specializer *sp, world *w, fst_node_id old, fst_node_id m
 }
 
 // Scalar ops with all operands known, or known well enough.
-static bool eval_scalar(specializer *sp, world *w, fst_node_id old, fst_node_id made) {
-  const fst_node *from = fst_node_get(sp->src, old);
+// *out takes the literal, and then the node goes, or the node's result with its expression.
+static bool scalar_known(specializer *sp, world *w, fst_node_id made, fst_value_id *out) {
   fst_node *n = fst_node_get(sp->out, made);
-  if (n->op == FST_OP_UNKNOWN || fst_op_get(n->op)->cls != FST_CLASS_SCALAR || n->result_count != 1) return false;
   fst_const folded;
+  fst_dim v[2] = {FST_DIM_UNKNOWN, FST_DIM_UNKNOWN};
+  int64_t number;
   if (fst_fold_node(sp->out, made, &folded)) {
+    *out = fst_graph_const(sp->out, folded);
     fst_node_erase(sp->out, made);
-    world_set(w, from->results[0], bind_value(fst_graph_const(sp->out, folded)));
     return true;
   }
-  fst_dim v[2] = {FST_DIM_UNKNOWN, FST_DIM_UNKNOWN};
+  if (n->op == FST_OP_UNKNOWN || fst_op_get(n->op)->cls != FST_CLASS_SCALAR) return false;
   for (uint32_t i = 0; i < 2 && i < n->operand_count; i++) v[i] = int_value(sp, w, bind_value(n->operands[i]));
   int truth = int_truth(sp, n, v);
-  if (truth >= 0) {
+  fst_dim d = truth < 0 ? int_expression(sp, n, v) : FST_DIM_UNKNOWN;
+  if (truth < 0 && !fst_dim_is_known(d)) return false;
+  if (truth >= 0 || fst_dim_is_const(sp->out->dims, d, &number)) {
+    *out = truth >= 0 ? fst_graph_const_bool(sp->out, truth) : fst_graph_const_int(sp->out, number);
     fst_node_erase(sp->out, made);
-    world_set(w, from->results[0], bind_value(fst_graph_const_bool(sp->out, truth)));
-    return true;
-  }
-  fst_dim d = int_expression(sp, n, v);
-  int64_t number;
-  if (!fst_dim_is_known(d)) return false;
-  if (fst_dim_is_const(sp->out->dims, d, &number)) {
-    fst_node_erase(sp->out, made);
-    world_set(w, from->results[0], bind_value(fst_graph_const_int(sp->out, number)));
     return true;
   }
   fst_value_get(sp->out, n->results[0])->sym = d;
-  world_set(w, from->results[0], bind_value(n->results[0]));
+  *out = n->results[0];
   return true;
+}
+
+static bool eval_scalar(specializer *sp, world *w, fst_node_id old, fst_node_id made) {
+  fst_value_id known;
+  if (fst_node_get(sp->out, made)->result_count != 1 || !scalar_known(sp, w, made, &known)) return false;
+  world_set(w, fst_node_get(sp->src, old)->results[0], bind_value(known));
+  return true;
+}
+
+fst_value_id emit_scalar(specializer *sp, world *w, fst_op op, fst_value_id a, fst_value_id b, fst_type type, fst_loc loc) {
+  fst_value_id result = emit(sp, w, op, (fst_value_id[]){a, b}, 2, type, loc);
+  if (scalar_known(sp, w, fst_value_get(sp->out, result)->node, &result)) return result;
+  if (fst_type_is(sp->out->module->types, type, FST_TY_INT)) fst_value_get(sp->out, result)->sym = fresh_symbol(sp, w, true);
+  return result;
 }
 
 static fst_value_id generic_operand(specializer *sp, world *w, const fst_node *n, const fst_schema *schema, uint32_t i) {

@@ -151,6 +151,39 @@ static int bindings_equal(specializer *sp, world *w, binding a, binding b) {
 
 // ---- ops on lists whose items are known ------------------------------------------------------------
 
+// Reductions of a list, an item at a time: result = step(item, result). `test`: what an item is compared with 0 by first.
+enum { FROM_FIRST, FROM_ZERO, FROM_FALSE, FROM_TRUE };
+static const struct { fst_op op, step, test; int from; } list_reductions[] = {
+    {FST_OP_SUM_INT, FST_OP_ADD_INT, FST_OP_UNKNOWN, FROM_ZERO},
+    {FST_OP_SUM_FLOAT, FST_OP_ADD_FLOAT, FST_OP_UNKNOWN, FROM_ZERO},
+    {FST_OP_ALL_BOOL, FST_OP___AND___BOOL, FST_OP_UNKNOWN, FROM_TRUE},
+    {FST_OP_ALL_INT, FST_OP___AND___BOOL, FST_OP_NE_INT, FROM_TRUE},
+    {FST_OP_ANY_BOOL, FST_OP___OR___BOOL, FST_OP_UNKNOWN, FROM_FALSE},
+    {FST_OP_ANY_INT, FST_OP___OR___BOOL, FST_OP_NE_INT, FROM_FALSE},
+    {FST_OP_PRIM_MIN_SELF_INT, FST_OP_PRIM_MIN_INT, FST_OP_UNKNOWN, FROM_FIRST},
+    {FST_OP_PRIM_MAX_SELF_INT, FST_OP_PRIM_MAX_INT, FST_OP_UNKNOWN, FROM_FIRST},
+    {FST_OP_PRIM_MIN_SELF_FLOAT, FST_OP_PRIM_MIN_FLOAT, FST_OP_UNKNOWN, FROM_FIRST},
+    {FST_OP_PRIM_MAX_SELF_FLOAT, FST_OP_PRIM_MAX_FLOAT, FST_OP_UNKNOWN, FROM_FIRST},
+};
+
+static bool eval_reduction(specializer *sp, world *w, const fst_node *n, const binding *items, uint32_t count) {
+  size_t r = 0, rows = sizeof list_reductions / sizeof *list_reductions;
+  while (r < rows && list_reductions[r].op != n->op) r++;
+  if (r == rows || (!count && list_reductions[r].from == FROM_FIRST)) return false;
+  fst_type type = import_type(sp, fst_value_type(sp->src, n->results[0])), truth = fst_type_simple(sp->out->module->types, FST_TY_BOOL);
+  fst_value_id zero = fst_graph_const_int(sp->out, 0), result = zero;
+  if (fst_type_is(sp->out->module->types, type, FST_TY_FLOAT)) result = fst_graph_const_float(sp->out, 0);
+  if (list_reductions[r].from >= FROM_FALSE) result = fst_graph_const_bool(sp->out, list_reductions[r].from == FROM_TRUE);
+  for (uint32_t i = 0; i < count; i++) {
+    fst_value_id item = residual(sp, w, items[i], n->loc);
+    if (list_reductions[r].test != FST_OP_UNKNOWN) item = emit_scalar(sp, w, list_reductions[r].test, item, zero, truth, n->loc);
+    bool first = !i && list_reductions[r].from == FROM_FIRST;
+    result = first ? item : emit_scalar(sp, w, list_reductions[r].step, item, result, type, n->loc);
+  }
+  world_set(w, n->results[0], bind_value(result));
+  return true;
+}
+
 static bool eval_known_list(specializer *sp, world *w, const fst_node *n) {
   if (!n->operand_count) return false;
   binding list = world_get(sp, w, n->operands[0]);
@@ -245,7 +278,7 @@ static bool eval_known_list(specializer *sp, world *w, const fst_node *n) {
       world_set(w, n->results[0], bind_value(fst_graph_const_bool(sp->out, (equal == 1) == (n->op == FST_OP_EQ_INT_LIST))));
       return true;
     }
-    default: return false;
+    default: return eval_reduction(sp, w, n, items, count);
   }
 }
 
@@ -352,11 +385,36 @@ static int noneness(specializer *sp, binding b) {
   return kind == FST_TY_OPTIONAL || kind == FST_TY_ANY || kind == FST_TY_UNION ? -1 : 0;
 }
 
-static bool eval_is_none(specializer *sp, world *w, const fst_node *n) {
+// Is the value a tensor that a node of this call made, and no other name of one?
+static bool is_fresh(const fst_graph *g, fst_value_id v) {
+  fst_node_id def = fst_value_def(g, v);
+  const fst_node *n = def.id ? fst_node_get(g, def) : NULL;
+  if (!n || n->op == FST_OP_UNKNOWN || n->block_count) return false;
+  const fst_op_info *info = fst_op_get(n->op);
+  const fst_schema *schema = fst_op_schema(n->op);
+  uint32_t result = fst_value_get(g, v)->index;
+  return info->cls != FST_CLASS_CONTAINER && info->cls != FST_CLASS_ATTRIBUTE && info->cls != FST_CLASS_INTERNAL && info->cls != FST_CLASS_CALL &&
+         info->cls != FST_CLASS_CONTROL && result < schema->ret_count && !schema->rets[result].alias;
+}
+
+// Are the two tensors one object: 1, 0, -1 not known.
+static int sameness(specializer *sp, binding a, binding b) {
+  if (a.kind != BOUND_VALUE || b.kind != BOUND_VALUE) return -1;
+  if (fst_value_eq(a.value, b.value)) return 1;
+  bool a_fresh = is_fresh(sp->out, a.value), b_fresh = is_fresh(sp->out, b.value);
+  bool a_given = fst_value_get(sp->out, a.value)->kind == FST_VALUE_PARAM, b_given = fst_value_get(sp->out, b.value)->kind == FST_VALUE_PARAM;
+  bool inner = (a_given && fst_block_get(sp->out, fst_value_get(sp->out, a.value)->block)->owner.id) ||
+               (b_given && fst_block_get(sp->out, fst_value_get(sp->out, b.value)->block)->owner.id);   // of a loop: any of the others
+  return !inner && ((a_fresh && (b_fresh || b_given)) || (b_fresh && a_given)) ? 0 : -1;
+}
+
+// `is` and `is not`: of None, and of tensors.
+static bool eval_is(specializer *sp, world *w, const fst_node *n) {
   binding a = world_get(sp, w, n->operands[0]), b = world_get(sp, w, n->operands[1]);
-  int na = noneness(sp, a), nb = noneness(sp, b);
-  if (na < 0 || nb < 0 || (!na && !nb)) return false;
-  bool same = na && nb;
+  int na = noneness(sp, a), nb = noneness(sp, b), same = na && nb;
+  if (na < 0 || nb < 0) return false;
+  if (!na && !nb) same = sameness(sp, a, b);
+  if (same < 0) return false;
   world_set(w, n->results[0], bind_value(fst_graph_const_bool(sp->out, same == (n->op == FST_OP___IS__))));
   return true;
 }
@@ -443,7 +501,7 @@ fst_status eval_data(specializer *sp, world *w, fst_node_id id, bool *out_done) 
       if (eval_object(sp, w, n)) return NULL;
       break;
     case FST_OP___IS__: case FST_OP___ISNOT__:
-      if (eval_is_none(sp, w, n)) return NULL;
+      if (eval_is(sp, w, n)) return NULL;
       break;
     case FST_OP_ISINSTANCE:
       if (eval_isinstance(sp, w, n)) return NULL;

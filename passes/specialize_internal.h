@@ -97,6 +97,8 @@ fst_type generalize(specializer *sp, fst_type type);                  // forget 
 fst_type join_types(specializer *sp, fst_type a, fst_type b, fst_block_id block);
 fst_value_id emit(specializer *sp, world *w, fst_op op, const fst_value_id *operands, uint32_t count, fst_type type, fst_loc loc);
 fst_node_id emit_node(specializer *sp, world *w, fst_op op, const fst_value_id *operands, uint32_t count, uint32_t results, fst_loc loc);
+// A SCALAR op on two numbers: a literal, or with its expression, where they are known.
+fst_value_id emit_scalar(specializer *sp, world *w, fst_op op, fst_value_id a, fst_value_id b, fst_type type, fst_loc loc);
 void note_exit(specializer *sp, const world *w);   // the call may end here: remember the state's types
 void emit_raise(specializer *sp, world *w, const char *cls, const char *message, fst_loc loc);
 fst_value_id emit_dim(specializer *sp, world *w, fst_dim d, fst_loc loc);  // an int with this value
