@@ -8,6 +8,8 @@ import functools
 import importlib.util
 import pathlib
 import warnings
+from typing import Optional, Tuple
+
 import torch
 from torch import Tensor, nn
 
@@ -83,11 +85,6 @@ def resnet18():
     return torch.jit.script(vision("resnet18"))
 
 
-@network(images((1, 3, 64, 64), (3, 3, 96, 64)))
-def resnet18_traced():
-    return torch.jit.trace(vision("resnet18"), torch.randn(1, 3, 64, 64))
-
-
 class MyScriptModule(nn.Module):
     """The one of the TorchScript documentation, with control flow that depends on data around the traced part."""
 
@@ -135,6 +132,22 @@ def mobilenet_v3_large():
 @network(images((1, 3, 64, 64), (2, 3, 64, 64)))
 def efficientnet_b0():
     return torch.jit.script(vision("efficientnet_b0"))
+
+
+def vit():
+    model = torchvision().models.VisionTransformer(image_size=32, patch_size=8, num_layers=2, num_heads=4, hidden_dim=32, mlp_dim=64, num_classes=10)
+    nn.init.normal_(model.heads.head.weight)
+    return model.eval()
+
+
+@network(images((1, 3, 32, 32), (3, 3, 32, 32)))
+def vit_traced():
+    return torch.jit.trace(vit(), torch.randn(1, 3, 32, 32))
+
+
+@network(images((1, 3, 32, 32), (3, 3, 32, 32)))
+def vit_scripted():
+    return torch.jit.script(vit())
 
 
 @network(images((1, 3, 64, 64),))
@@ -200,9 +213,43 @@ def unet_bilinear():
 
 # ---- torch.nn ----
 
+@network(lambda: [(torch.randn(2, 5, 6),)])
+def lstm_traced():
+    return torch.jit.trace(nn.LSTM(6, 7, batch_first=True).eval(), torch.randn(2, 5, 6))
+
+
 @network(lambda: [(torch.randn(3, 6), (torch.randn(3, 7), torch.randn(3, 7)))])
 def lstm_cell():
     return torch.jit.script(nn.LSTMCell(6, 7).eval())
+
+
+def transformer_encoder():
+    layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+
+
+@network(lambda: [(torch.randn(2, 5, 16),), (torch.randn(1, 9, 16),)])
+def transformer_encoder_scripted():
+    return torch.jit.script(transformer_encoder())
+
+
+@network(lambda: [(torch.randn(2, 5, 16),)])
+def transformer_encoder_traced():
+    return torch.jit.trace(transformer_encoder(), torch.randn(2, 5, 16))
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(16, 4, batch_first=True)
+
+    def forward(self, x: Tensor, padding: Optional[Tensor] = None) -> Tuple[Tensor, Optional[Tensor]]:
+        return self.attention(x, x, x, key_padding_mask=padding)
+
+
+@network(lambda: [(torch.randn(2, 5, 16),), (torch.randn(2, 5, 16), torch.tensor([[False, False, False, True, True], [False] * 5]))])
+def multihead_attention():
+    return torch.jit.script(Attention().eval())
 
 
 class Bags(nn.Module):
@@ -261,6 +308,22 @@ def bert():
 def distilbert():
     model = from_transformers("DistilBertModel", vocab_size=100, dim=32, n_layers=2, n_heads=4, hidden_dim=64, max_position_embeddings=64)
     return torch.jit.trace(model, tokens(100, (1, 16))()[0])
+
+
+class Gpt2(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torchvision()
+        import transformers
+        self.model = transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=100, n_positions=64, n_embd=32, n_layer=2, n_head=4, attn_implementation="eager"))
+
+    def forward(self, ids):
+        return self.model(input_ids=ids, use_cache=False, return_dict=False)[0]
+
+
+@network(lambda: [(torch.randint(100, (1, 12)),)])
+def gpt2():
+    return torch.jit.trace(Gpt2().eval(), torch.randint(100, (1, 12)))
 
 
 class Embedder(nn.Module):

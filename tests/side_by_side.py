@@ -95,7 +95,11 @@ def run(ours, path, calls, is_deep=False, falls_back=()):
             assert call.error in str(raised.value)
             continue
         want = copied(reference_call(theirs, call, reference))
-        in_64_bits = copied(reference_call(exact, call, arguments_of(call, torch.float64))) if is_deep else None
+        in_64_bits = None
+        try:
+            in_64_bits = copied(reference_call(exact, call, arguments_of(call, torch.float64))) if exact else None
+        except RuntimeError:  # a dtype is part of the program: then torch.testing's bounds are the measure
+            exact = None
         check(copied(ours.method(call.method)(*mine)), want, f"call {n}", in_64_bits)
         check(mine, reference, f"arguments of call {n}")
     assert set(ours.report()["fallback_ops"]) <= set(falls_back)

@@ -739,6 +739,40 @@ def containers():
     return script(Containers())
 
 
+class Reductions(nn.Module):
+    """Of lists that are known, item by item, when the program is compiled."""
+
+    def forward(self, x: Tensor, n: int, f: float) -> Tuple[List[int], List[float], List[bool]]:
+        sizes = [x.size(0), n, x.dim(), 3]
+        floats = [f, 2.5, -f]
+        empty: List[int] = []
+        text = "sizes"
+        return ([sum(sizes), min(sizes), max(sizes), sum(empty), len(text), sum([n, -n])], [min(floats), max(floats), sum(floats)],
+                [all(sizes), any(sizes), all(empty), any(empty), all([n > 1, f > 0.0]), any([n > 1, f > 0.0]), any([0, 0])])
+
+
+@case(lambda: [(torch.ones(2, 3), 4, 0.5), (torch.ones(5), 0, -3.0), (torch.ones(0), 1, float("nan"))])
+def reductions():
+    return script(Reductions())
+
+
+class Same(nn.Module):
+    """`is` between tensors."""
+
+    def is_same(self, a: Tensor, b: Tensor) -> bool:
+        return a is b
+
+    def forward(self, x: Tensor, y: Tensor) -> List[bool]:
+        made = x + 1
+        alike = x + 2
+        return [self.is_same(made, made), self.is_same(made, alike), self.is_same(x, made), self.is_same(x, x), made is not alike, made is not y]
+
+
+@case(lambda: [(torch.ones(2), torch.ones(2))])
+def same():
+    return script(Same())
+
+
 class ToList(nn.Module):
     def forward(self, x: Tensor, n: Tensor) -> Tuple[List[List[float]], int, List[int]]:
         rows: List[List[float]] = x.tolist()

@@ -11,7 +11,7 @@ import zoo  # noqa: E402
 
 # Programs with ops that have no native code yet.
 FALL_BACK = {"beam_search": ["aten::sort.any"], "stack_loop": ["aten::stack"], "classes": ["aten::add.Tensor", "aten::mul.Scalar"],
-             "greedy_nms": ["aten::tensor"], "read_while_appending": ["aten::zeros", "aten::numel", "aten::tensor"], "containers": ["prim::min.self_int"], "to_list": ["prim::tolist"]}
+             "greedy_nms": ["aten::tensor"], "read_while_appending": ["aten::zeros", "aten::numel", "aten::tensor"], "to_list": ["prim::tolist"]}
 
 
 @pytest.mark.parametrize("name", zoo.names())
