@@ -118,6 +118,7 @@ static fst_status request_fill(request *r, const fst_source *source, const fst_c
   for (uint32_t i = 0; i < o->signature_count; i++) FST_TRY(signature_add(r, source, o->signatures[i].method, o->signatures[i].arguments));
   if (!o->signature_count) FST_TRY(signatures_default(r, source));
   r->passes = pipeline_options(&o->passes, r->targets.data[0]);
+  r->passes.allow_fallback = o->allow_fallback;
   r->rq = (fst_compile_request){
       .module = source->import.module,
       .signatures = r->signatures.data,

@@ -11,10 +11,22 @@
 
 enum { SORT_ALWAYS_STABLE = 16 };
 
+// Does anyone look at this result? A group yields all results of a statement, looked at or not.
+static bool is_seen(const fst_graph *g, fst_value_id value) {
+  const fst_value *v = fst_value_get(g, value);
+  for (size_t i = 0; i < v->uses.len; i++) {
+    const fst_node *user = fst_node_get(g, v->uses.data[i].user);
+    fst_node_id owner = fst_block_get(g, user->block)->owner;
+    bool yields = user->op == FST_OP_YIELD && owner.id && fst_node_get(g, owner)->op == FST_OP_GROUP;
+    if (!yields || is_seen(g, fst_node_get(g, owner)->results[v->uses.data[i].index])) return true;
+  }
+  return false;
+}
+
 static bool order_is_ours(fst_lower *lo, const fst_type_data *x, bool stable, int dim) {
   int64_t size = 1;
   bool is_short = x->rank == 0 || (fst_dim_is_const(lo->graph->dims, x->dims[dim], &size) && size <= SORT_ALWAYS_STABLE);
-  bool unseen = !fst_value_get(lo->graph, fst_node_get(lo->graph, lo->node)->results[1])->uses.len;
+  bool unseen = !is_seen(lo->graph, fst_node_get(lo->graph, lo->node)->results[1]);
   return stable || is_short || unseen || fst_dtype_is_float(x->dtype);
 }
 

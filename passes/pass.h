@@ -42,6 +42,7 @@ typedef struct fst_pipeline_options {
   const char *limit_pass;      // with `limit`: bisect
   int64_t limit;
   bool time, stats;
+  bool allow_fallback;         // ops may run through libtorch
   const struct fst_target *target;
   void (*dump)(void *context, const char *pass, const char *text);
   void *dump_context;

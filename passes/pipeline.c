@@ -11,17 +11,19 @@ fst_status fst_pipeline_freeze(fst_graph *graph, const fst_state_layout *layout,
 }
 
 // What takes a graph from one stage to the next, in order.
-static const struct { fst_stage to; const char *passes; } steps[] = {
-    {FST_STAGE_TYPED, "fold-batch-norm,decompose,canonicalize,cse,dce"},          // after specialization itself
-    {FST_STAGE_FUNCTIONAL, "functionalize,canonicalize,cse,dce"},
-    {FST_STAGE_FUSED, "fuse"},
-    {FST_STAGE_PLANNED, "plan"},
+static const struct { fst_stage to; const char *passes; bool falls_back; } steps[] = {
+    {FST_STAGE_TYPED, "ties", true},                        // only where ops may fall back
+    {FST_STAGE_TYPED, "fold-batch-norm,decompose,canonicalize,cse,dce", false},          // after specialization itself
+    {FST_STAGE_FUNCTIONAL, "functionalize,canonicalize,cse,dce", false},
+    {FST_STAGE_FUSED, "fuse", false},
+    {FST_STAGE_PLANNED, "plan", false},
 };
 
 fst_status fst_pipeline_lower(fst_graph *graph, fst_state_forms *state, fst_stage until, const fst_pipeline_options *options, fst_graph **out_graph) {
   fst_graph *typed;
   FST_TRY(fst_specialize(graph, state, &typed));
   for (size_t i = 0; i < sizeof steps / sizeof *steps && steps[i].to <= until; i++) {
+    if (steps[i].falls_back && !(options && options->allow_fallback)) continue;
     fst_status status = fst_passes_run(typed, steps[i].passes, options);
     if (status) {
       fst_graph_destroy(typed);

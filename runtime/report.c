@@ -41,7 +41,7 @@ static void fallbacks_print(fst_buf *buf, const fst_bounds *bounds) {
           calls += __atomic_load_n(&bounds->items[k]->fallback_calls[s], __ATOMIC_RELAXED);
         }
       }
-      if (seen) continue;
+      if (seen || !calls) continue;   // a way not taken
       fst_buf_puts(buf, first ? "" : ", ");
       first = false;
       fst_buf_json(buf, schema, len);

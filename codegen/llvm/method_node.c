@@ -257,8 +257,9 @@ static void check_result(method *m, const fst_node *n, fst_value_id value) {
 }
 
 static fst_status emit_fallback(method *m, const fst_node *n) {
-  const char *schema = n->op == FST_OP_UNKNOWN ? fst_sym_text(&m->g->module->strings, n->name) : fst_op_get(n->op)->schema;
-  fst_text_printf(m->fallbacks, "  %s  (", n->op == FST_OP_UNKNOWN ? schema : fst_op_name(n->op));
+  bool is_named = n->op == FST_OP_UNKNOWN || n->op == FST_OP_FALLBACK;
+  const char *schema = is_named ? fst_sym_text(&m->g->module->strings, n->name) : fst_op_get(n->op)->schema;
+  fst_text_printf(m->fallbacks, "  %s  (", is_named ? schema : fst_op_name(n->op));
   fst_loc_print(m->g->module, n->loc, m->fallbacks);
   fst_text_puts(m->fallbacks, ")\n");
   LLVMValueRef out = method_alloca(m, m->u->i64, n->result_count * 2);
