@@ -593,9 +593,10 @@ int fst_view_select_start(fst_infer *in, const fst_shape *shape, int dim, fst_di
   if (known_size && fst_dim_is_const(in->dims, index, &i) && (i < -n || i >= n))
     return fst_infer_raise(in, "select(): index %lld out of range for tensor of size %lld at dimension %d", (long long)i, (long long)n, dim);
   *out = index_from_front(in, index, size);
-  fst_dim last = fst_dim_sub(in->dims, size, dim_int(in, 1));
-  fst_dim inside = fst_dim_max(in->dims, fst_dim_min(in->dims, *out, last), dim_int(in, 0));
-  if (inside != *out) fst_infer_require_equal(in, *out, inside, "select(): index {} out of range");
+  // Two conditions: one expression that clamps to [0, size) would call index 0 of an empty dimension fine.
+  fst_dim not_after = fst_dim_min(in->dims, *out, fst_dim_sub(in->dims, size, dim_int(in, 1))), not_before = fst_dim_max(in->dims, *out, dim_int(in, 0));
+  if (not_after != *out) fst_infer_require_equal(in, *out, not_after, "select(): index {} out of range");
+  if (not_before != *out) fst_infer_require_equal(in, *out, not_before, "select(): index {} out of range");
   return FST_INFER_OK;
 }
 

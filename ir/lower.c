@@ -328,26 +328,61 @@ static fst_kx number_operand(void *context, const char *name) {
   return arg < 0 ? FST_NO_KX : fst_lower_scalar(s->lo, (uint32_t)arg, s->dtype);
 }
 
-fst_status fst_lower_scalar_node(const fst_graph *graph, fst_node_id node, fst_lowered *out) {
-  const fst_node *n = fst_node_get(graph, node);
+static fst_dtype number_result(const fst_graph *graph, fst_value_id value) {
+  fst_type_kind kind = fst_value_type_data(graph, value)->kind;
+  return kind == FST_TY_FLOAT ? FST_F64 : kind == FST_TY_BOOL ? FST_BOOL : FST_I64;
+}
+
+// One expression of a row: stores what `text` up to a `;` says into a buffer of its own, as `dtype`.
+static fst_kstore number_store(group *g, fst_node_id node, const char *text, fst_dtype dtype, fst_value_id value) {
+  const fst_node *n = fst_node_get(g->graph, node);
+  fst_kernel *k = g->out->kernel;
+  fst_kbuf b = {.dtype = dtype};
+  fst_kernel_arg arg = {.value = value, .dim = FST_DIM_UNKNOWN, .is_output = true};
+  uint32_t buffer = fst_kernel_buffer(k, &b);
+  fst_vec_push(&g->out->buffers, arg);
+  fst_lower lo = open_node(g, node, 0, NULL);
+  const char *rule = fst_op_get(n->op)->promote;
+  scalar_names names = {&lo, fst_op_schema(n->op), number_dtype(g->graph, n, rule ? rule : "number")};
+  char *expression = fst_arena_strndup(&k->arena, text, strcspn(text, ";"));
+  return (fst_kstore){buffer, fst_kx_convert(k, fst_kx_expression(k, expression, names.dtype, number_operand, &names), dtype), 0, NULL};
+}
+
+static fst_status number_kernel(group *g, const fst_kstore *stores, uint32_t count) {
+  fst_kernel_map(g->out->kernel, NULL, NULL, 0, stores, count);
+  group_deinit(g);
+  return NULL;
+}
+
+static bool number_open(const fst_graph *graph, const fst_node *n, fst_lowered *out, group *g) {
   const fst_op_info *row = fst_op_get(n->op);
   memset(out, 0, sizeof *out);
-  if (row->cls != FST_CLASS_SCALAR || !row->scalar || n->result_count != 1) return FST_FAIL(FST_ERR_UNSUPPORTED, "%s has no native form", fst_op_name(n->op));
-  group g = {.graph = graph, .out = out};
+  *g = (group){.graph = graph, .out = out};
+  if (row->cls != FST_CLASS_SCALAR || !row->scalar) return false;
   out->kernel = fst_kernel_create(strchr(fst_op_name(n->op), ':') + 2);
-  fst_type_kind kind = fst_value_type_data(graph, n->results[0])->kind;
-  fst_kbuf b = {.dtype = kind == FST_TY_FLOAT ? FST_F64 : kind == FST_TY_BOOL ? FST_BOOL : FST_I64};
-  uint32_t buffer = fst_kernel_buffer(out->kernel, &b);
-  fst_kernel_arg arg = {.value = n->results[0], .dim = FST_DIM_UNKNOWN, .is_output = true};
-  fst_vec_push(&out->buffers, arg);
-  fst_lower lo = open_node(&g, node, 0, NULL);
-  fst_dtype dtype = number_dtype(graph, n, row->promote ? row->promote : "number");
-  scalar_names names = {&lo, fst_op_schema(n->op), dtype};
-  fst_kx value = fst_kx_convert(out->kernel, fst_kx_expression(out->kernel, row->scalar, dtype, number_operand, &names), b.dtype);
-  fst_kstore store = {buffer, value, 0, NULL};
-  fst_kernel_map(out->kernel, NULL, NULL, 0, &store, 1);
-  group_deinit(&g);
-  return NULL;
+  return true;
+}
+
+fst_status fst_lower_scalar_node(const fst_graph *graph, fst_node_id node, fst_lowered *out) {
+  const fst_node *n = fst_node_get(graph, node);
+  fst_kstore stores[FST_LOWER_NUMBERS];
+  group g;
+  if (n->result_count > FST_LOWER_NUMBERS || !number_open(graph, n, out, &g)) return FST_FAIL(FST_ERR_UNSUPPORTED, "%s has no native form", fst_op_name(n->op));
+  const char *text = fst_op_get(n->op)->scalar;
+  for (uint32_t r = 0; r < n->result_count; r++) {
+    stores[r] = number_store(&g, node, text, number_result(graph, n->results[r]), n->results[r]);
+    text += strcspn(text, ";");
+    text += *text == ';';
+  }
+  return number_kernel(&g, stores, n->result_count);
+}
+
+fst_status fst_lower_refusal(const fst_graph *graph, fst_node_id node, fst_lowered *out) {
+  const fst_node *n = fst_node_get(graph, node);
+  group g;
+  if (!fst_op_get(n->op)->refuses || !number_open(graph, n, out, &g)) return FST_FAIL(FST_ERR_UNSUPPORTED, "%s never raises", fst_op_name(n->op));
+  fst_kstore store = number_store(&g, node, fst_op_get(n->op)->refuses, FST_BOOL, FST_NO_VALUE);
+  return number_kernel(&g, &store, 1);
 }
 
 void fst_lowered_deinit(fst_lowered *lowered) {

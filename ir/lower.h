@@ -75,6 +75,9 @@ typedef struct fst_lowered {
 fst_status fst_lower_group(const fst_graph *graph, const fst_node_id *nodes, uint32_t node_count, const fst_value_id *outputs, uint32_t output_count, fst_lowered *out);
 // An op on numbers (class SCALAR) as a kernel of one point: params are its operands, buffers its results.
 fst_status fst_lower_scalar_node(const fst_graph *graph, fst_node_id node, fst_lowered *out);
+enum { FST_LOWER_NUMBERS = 2 };   // most results of a scalar op
+// Does a scalar op that may raise do so for its operands? One bool; its buffer has no value.
+fst_status fst_lower_refusal(const fst_graph *graph, fst_node_id node, fst_lowered *out);
 void fst_lowered_deinit(fst_lowered *lowered);
 bool fst_op_has_lowering(fst_op op);
 

@@ -80,7 +80,10 @@ typedef struct fst_op_info {
   // are named self, other, min, max or exponent. fst_pointwise_dtype (ir/infer.h) computes it.
   // SCALAR: "int" (i64), "double" (f64), "bool", or "number" (f64 if an operand is a float, else i64); the value is
   // then converted to the result's type.
+  // Several results: one expression each, separated by `;`.
   const char *promote;
+  const char *refuses;      // SCALAR that raises: when, as an expression like `scalar`
+  const char *refusal;      // and the text
   bool single_pass;         // REDUCTION that asks for each element once: producers may be computed inside it
   const char *call;         // runtime call of runtime/calls.def that does it (containers, strings)
   const char *compose;      // the op as IR text over other ops: a graph body over the schema's names

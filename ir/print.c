@@ -225,12 +225,24 @@ static void put_slot(printer *p, uint32_t slot) {
   else fst_dim_print(p->g->dims, s->bytes, p->out);
 }
 
+static void put_carried(printer *p, const fst_carried *carried) {
+  if (carried->kind == FST_CARRIED_TURNS_HEAP) {
+    fst_text_puts(p->out, "storages in turn");
+    return;
+  }
+  put_slot(p, carried->slot);
+  if (carried->kind == FST_CARRIED_MOVED) return;
+  fst_text_puts(p->out, " and ");
+  put_slot(p, carried->other);
+  fst_text_puts(p->out, " in turn");
+}
+
 static void put_place(printer *p, fst_value_id value) {
-  static const char *const kinds[] = {[FST_PLACE_NONE] = "none", [FST_PLACE_SCRATCH] = "scratch", [FST_PLACE_HEAP] = "storage"};
+  static const char *const kinds[] = {[FST_PLACE_NONE] = "none", [FST_PLACE_SCRATCH] = "scratch", [FST_PLACE_HEAP] = "storage", [FST_PLACE_TURN] = "in turn"};
   const fst_plan *plan = fst_graph_plan(p->g);
   if (value.id >= plan->value_count) fst_text_puts(p->out, kinds[FST_PLACE_NONE]);
   else if (plan->places[value.id].kind == FST_PLACE_ARENA) put_slot(p, plan->places[value.id].slot);
-  else if (plan->carried_slot[value.id]) put_slot(p, plan->carried_slot[value.id] - 1);
+  else if (plan->carried[value.id].kind) put_carried(p, &plan->carried[value.id]);
   else fst_text_puts(p->out, kinds[plan->places[value.id].kind]);
 }
 

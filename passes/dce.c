@@ -10,6 +10,7 @@
 //
 // A size known only at run time is defined by the value whose type shows it first. Such a value stays while any
 // other type or fst::dim still speaks of the size.
+#include "passes/fold.h"
 #include "passes/pass.h"
 
 typedef struct {
@@ -63,24 +64,22 @@ static bool defines_sizes(const eliminator *e, const fst_node *n) {
 
 static bool unused(const fst_graph *g, fst_value_id v) { return !fst_value_get(g, v)->uses.len; }
 
-// Ops on numbers raise on a divisor of 0, operand 1.
-static bool divides_safely(const fst_graph *g, const fst_node *n) {
-  int64_t divisor;
-  return fst_op_get(n->op)->cls == FST_CLASS_SCALAR && n->operand_count == 2 && fst_value_const_int(g, n->operands[1], &divisor) && divisor != 0;
+// An op on numbers may raise unless its condition is known not to hold: what the condition asks is literal.
+static bool may_raise(const fst_graph *g, fst_node_id id) {
+  return fst_op_get(fst_node_get(g, id)->op)->cls != FST_CLASS_SCALAR || fst_fold_refuses(g, id);
 }
 
-static bool has_effect(const fst_graph *g, const fst_node *n) {
+static bool has_effect(const fst_graph *g, fst_node_id id) {
+  const fst_node *n = fst_node_get(g, id);
   if (n->op == FST_OP_UNKNOWN) return true;
   fst_effect effect = fst_op_get(n->op)->effect;
   if (n->block_count) {
     for (uint32_t b = 0; b < n->block_count; b++)
-      for (FST_EACH_NODE(g, n->blocks[b], id)) {
-        const fst_node *inner = fst_node_get(g, id);
-        if (inner->op != FST_OP_YIELD && has_effect(g, inner)) return true;
-      }
+      for (FST_EACH_NODE(g, n->blocks[b], inner))
+        if (fst_node_get(g, inner)->op != FST_OP_YIELD && has_effect(g, inner)) return true;
     return false;
   }
-  if (effect == FST_RAISES) return !divides_safely(g, n);
+  if (effect == FST_RAISES) return may_raise(g, id);
   return effect == FST_WRITES || effect == FST_RANDOM || effect == FST_IO || effect == FST_CONTROL || fst_node_trains(g, n);
 }
 
@@ -148,7 +147,7 @@ static void dce_node(eliminator *e, fst_node_id id) {
   for (uint32_t b = 0; b < n->block_count; b++) dce_block(e, n->blocks[b]);
   for (uint32_t r = 0; r < n->result_count; r++)
     if (!unused(g, n->results[r])) return;
-  if (has_effect(g, n) || defines_sizes(e, n) || !fst_pass_allow(e->pc)) return;
+  if (has_effect(g, id) || defines_sizes(e, n) || !fst_pass_allow(e->pc)) return;
   fst_node_erase(g, id);
 }
 

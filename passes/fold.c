@@ -21,34 +21,38 @@ static bool literal_bits(const fst_graph *graph, fst_value_id value, uint64_t *o
   }
 }
 
-static bool is_zero(const fst_graph *graph, fst_value_id value) {
-  int64_t i;
-  double f;
-  if (fst_value_const_int(graph, value, &i)) return i == 0;
-  return fst_value_const_float(graph, value, &f) && f == 0;
+// Runs a kernel of one number over literals. False when it is none.
+static bool run_number(fst_status status, fst_lowered *low, uint64_t *out) {
+  uint64_t params[8];
+  void *buffers[1] = {out};
+  fst_kargs args = {buffers, params};
+  if (!status && low->params.len) status = FST_FAIL(FST_ERR_INTERNAL, "a literal became a parameter");
+  if (!status) status = fst_kernel_run(low->kernel, &args);
+  fst_lowered_deinit(low);
+  fst_error_free(status);
+  return !status;
+}
+
+bool fst_fold_refuses(const fst_graph *graph, fst_node_id node) {
+  fst_lowered low = {0};
+  uint64_t raises = 0;
+  if (!fst_op_get(fst_node_get(graph, node)->op)->refuses) return false;
+  fst_status status = fst_lower_refusal(graph, node, &low);
+  return !run_number(status, &low, &raises) || (raises & 1);
 }
 
 static bool fold_number(fst_graph *graph, fst_node_id id, fst_const *out) {
   const fst_node *n = fst_node_get(graph, id);
-  const fst_op_info *row = fst_op_get(n->op);
-  uint64_t bits, result = 0, params[8];
-  if (!row->scalar) return false;
+  uint64_t bits, result = 0;
+  if (!fst_op_get(n->op)->scalar) return false;
   for (uint32_t i = 0; i < n->operand_count; i++)
     if (!literal_bits(graph, n->operands[i], &bits)) return false;
-  if (row->effect == FST_RAISES && n->operand_count > 1 && is_zero(graph, n->operands[1])) return false;
+  if (fst_fold_refuses(graph, id)) return false;
   fst_type_kind kind = fst_value_type_data(graph, n->results[0])->kind;
   if (kind != FST_TY_INT && kind != FST_TY_FLOAT && kind != FST_TY_BOOL) return false;
   fst_lowered low = {0};
   fst_status status = fst_lower_scalar_node(graph, id, &low);
-  void *buffers[1] = {&result};
-  fst_kargs args = {buffers, params};
-  if (!status && low.params.len) status = FST_FAIL(FST_ERR_INTERNAL, "a literal became a parameter");
-  if (!status) status = fst_kernel_run(low.kernel, &args);
-  fst_lowered_deinit(&low);
-  if (status) {
-    fst_error_free(status);
-    return false;
-  }
+  if (!run_number(status, &low, &result)) return false;
   double f;
   memcpy(&f, &result, sizeof f);
   if (kind == FST_TY_INT) *out = fst_const_int(graph->module, (int64_t)result);

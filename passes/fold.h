@@ -13,5 +13,7 @@ bool fst_fold_node(fst_graph *graph, fst_node_id node, fst_const *out);
 bool fst_fold_tensor(fst_graph *graph, fst_node_id node, fst_arena *arena, fst_const *out);
 // Are two literals equal to Python's ==? 1, 0, or -1: not known.
 int fst_literals_equal(const fst_graph *graph, fst_value_id a, fst_value_id b);
+// May an op on numbers raise, as far as literal operands tell?
+bool fst_fold_refuses(const fst_graph *graph, fst_node_id node);
 
 #endif

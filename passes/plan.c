@@ -4,9 +4,10 @@
 // counted storage. The others go to the arena: lifetimes are intervals over a linear numbering of the
 // nodes, from the definition to the last use of any member of the alias class, stretched over a whole
 // loop for what is defined outside of it; slots are placed largest first at the lowest offset that is
-// free over the interval. Loop-carried tensors of one fixed size own a slot for the whole loop, into which
-// the body's results are copied when a round ends. Sizes known only in the middle of the call take
-// scratch memory; those that change from round to round are storages.
+// free over the interval. A loop-carried tensor lives in two buffers in turn where its lifetimes allow it
+// (passes/alternate.h); else, if its size is fixed, it owns a slot for the whole loop, into which the body's
+// results are copied when a round ends. Sizes known only in the middle of the call take scratch memory; those
+// that change from round to round are storages.
 // Cost: quadratic in the number of constant slots.
 #include "ir/memory_plan.h"
 
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #include "passes/alias.h"
+#include "passes/alternate.h"
 #include "passes/pass.h"
 
 typedef struct {
@@ -34,7 +36,6 @@ typedef struct {
   uint32_t *last;          // by alias class: last position that touches it
   FST_VEC(fst_arena_slot) slots;
   FST_VEC(interval) intervals;
-  bool *carried_class;     // by alias class: some loop carries it
 } planner;
 
 static void number_block(planner *p, fst_block_id block) {
@@ -125,32 +126,52 @@ static uint32_t new_slot(planner *p, fst_dim bytes) {
 
 // ---- loops -----------------------------------------------------------------------------------------
 
-static void plan_loop(planner *p, fst_node_id id) {
-  const fst_node *n = fst_node_get(p->g, id);
-  const fst_block *body = fst_block_get(p->g, n->blocks[0]);
-  for (uint32_t i = 0; i < n->result_count; i++) {
-    fst_value_id param = body->params.data[i + 1];
-    const fst_type_data *t = fst_value_type_data(p->g, param);
-    if (t->kind != FST_TY_TENSOR) continue;
-    uint32_t cls = fst_alias_of(&p->alias, param);
-    p->carried_class[cls] = true;
-    const fst_alias_class *info = &p->alias.classes[cls];
-    bool fits = t->rank >= 0 && !info->escapes && !info->external && !info->written &&
-                fst_type_is_contiguous(p->g->dims, p->g->module->types, fst_value_type(p->g, param));
-    fst_dim bytes = fits ? tensor_bytes(p, param) : FST_DIM_UNKNOWN;
-    if (!known_at_entry(p, bytes)) {
-      p->alias.classes[cls].escapes = true;   // pointers are passed on, so the memory must last
-      continue;
-    }
-    uint32_t slot = new_slot(p, bytes);
-    p->plan->carried_slot[param.id] = slot + 1;
-    int64_t fixed;
-    if (fst_dim_is_const(p->g->dims, p->slots.data[slot].bytes, &fixed)) {
-      uint32_t last = p->last[cls] > p->end[id.id] ? p->last[cls] : p->end[id.id];
-      interval v = {param, slot, p->number[id.id], last, fixed};
-      fst_vec_push(&p->intervals, v);
-    }
+// A slot of the arena that is taken from the loop's start to the last use of what it carries.
+static uint32_t loop_slot(planner *p, fst_node_id loop, fst_value_id param, fst_dim bytes) {
+  uint32_t slot = new_slot(p, bytes), last = p->last[fst_alias_of(&p->alias, param)];
+  int64_t fixed;
+  if (fst_dim_is_const(p->g->dims, p->slots.data[slot].bytes, &fixed)) {
+    interval v = {param, slot, p->number[loop.id], last > p->end[loop.id] ? last : p->end[loop.id], fixed};
+    fst_vec_push(&p->intervals, v);
   }
+  return slot;
+}
+
+// Two buffers in turn: in the arena if one size fits all rounds and nothing outlives the call.
+static void plan_turns(planner *p, fst_node_id loop, fst_value_id param, const fst_value_list *makers) {
+  fst_carried *carried = &p->plan->carried[param.id];
+  fst_dim bytes = tensor_bytes(p, makers->data[0]);
+  bool fits = !p->alias.classes[fst_alias_of(&p->alias, param)].escapes && known_at_entry(p, bytes);
+  for (size_t i = 0; i < makers->len; i++) {
+    fits = fits && tensor_bytes(p, makers->data[i]) == bytes;
+    p->plan->places[makers->data[i].id] = (fst_place){.kind = FST_PLACE_TURN, .param = param};
+  }
+  carried->kind = fits ? FST_CARRIED_TURNS_ARENA : FST_CARRIED_TURNS_HEAP;
+  if (!fits) return;
+  carried->slot = loop_slot(p, loop, param, bytes);
+  carried->other = loop_slot(p, loop, param, bytes);
+}
+
+static void plan_carried(planner *p, fst_node_id loop, uint32_t index, fst_value_list *makers) {
+  fst_value_id param = fst_block_get(p->g, fst_node_get(p->g, loop)->blocks[0])->params.data[index + 1];
+  const fst_type_data *t = fst_value_type_data(p->g, param);
+  if (t->kind != FST_TY_TENSOR) return;
+  if (t->rank >= 0 && t->dtype != FST_DTYPE_UNKNOWN && fst_loop_alternates(p->g, loop, index, makers)) {
+    plan_turns(p, loop, param, makers);
+    return;
+  }
+  fst_alias_class *info = &p->alias.classes[fst_alias_of(&p->alias, param)];
+  bool fits = t->rank >= 0 && !info->escapes && !info->external && !info->written &&
+              fst_type_is_contiguous(p->g->dims, p->g->module->types, fst_value_type(p->g, param));
+  fst_dim bytes = fits ? tensor_bytes(p, param) : FST_DIM_UNKNOWN;
+  if (known_at_entry(p, bytes)) p->plan->carried[param.id] = (fst_carried){.kind = FST_CARRIED_MOVED, .slot = loop_slot(p, loop, param, bytes)};
+  else info->escapes = true;   // pointers are passed on, so the memory must last
+}
+
+static void plan_loop(planner *p, fst_node_id id) {
+  fst_value_list makers = {0};
+  for (uint32_t i = 0; i < fst_node_get(p->g, id)->result_count; i++) plan_carried(p, id, i, &makers);
+  fst_vec_free(&makers);
 }
 
 static void plan_loops(planner *p, fst_block_id block) {
@@ -173,6 +194,7 @@ static bool writes_in_place(const planner *p, const fst_node *group, uint32_t r)
 
 static void plan_value(planner *p, fst_node_id group, fst_value_id value) {
   fst_place *place = &p->plan->places[value.id];
+  if (place->kind == FST_PLACE_TURN) return;
   uint32_t cls = fst_alias_of(&p->alias, value);
   if (p->alias.classes[cls].escapes) {
     place->kind = FST_PLACE_HEAP;
@@ -249,11 +271,10 @@ fst_status fst_pass_plan(fst_pass_ctx *pc, fst_graph *graph) {
   p.plan = FST_NEW(&graph->arena, fst_plan);
   p.plan->value_count = values;
   p.plan->places = FST_NEW_ARRAY(&graph->arena, fst_place, values);
-  p.plan->carried_slot = FST_NEW_ARRAY(&graph->arena, uint32_t, values);
+  p.plan->carried = FST_NEW_ARRAY(&graph->arena, fst_carried, values);
   p.number = FST_NEW_ARRAY(pc->arena, uint32_t, nodes);
   p.end = FST_NEW_ARRAY(pc->arena, uint32_t, nodes);
   p.last = FST_NEW_ARRAY(pc->arena, uint32_t, values);
-  p.carried_class = FST_NEW_ARRAY(pc->arena, bool, values);
   number_block(&p, graph->entry);
   find_last_uses(&p);
   plan_loops(&p, graph->entry);

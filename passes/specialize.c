@@ -611,8 +611,7 @@ static void number_positions(specializer *sp, fst_block_id block) {
   }
 }
 
-// A tuple that comes from outside is taken apart at once, so that its items' types are not forgotten.
-static binding open_tuple(specializer *sp, world *w, fst_value_id value) {
+binding open_tuple(specializer *sp, world *w, fst_value_id value) {
   const fst_type_data *t = fst_value_type_data(sp->out, value);
   if (t->kind == FST_TY_INT && !fst_dim_is_known(fst_value_get(sp->out, value)->sym)) fst_value_get(sp->out, value)->sym = fresh_symbol(sp, w, true);
   if (t->kind != FST_TY_TUPLE) return bind_value(value);

@@ -284,45 +284,75 @@ static bool eval_known_list(specializer *sp, world *w, const fst_node *n) {
 
 // ---- lists that exist ------------------------------------------------------------------------------
 
+typedef enum { ROLE_NONE, ROLE_STORES, ROLE_MERGES, ROLE_TAKES, ROLE_TAKES_OR_NONE, ROLE_COPIES, ROLE_ITEMS } container_role;
+
+// What an op does with the items of its first operand, by its name: overloads differ in types only.
+static container_role role_of(const fst_node *n) {
+  static const struct { const char *name; container_role role; } roles[] = {
+      {"append", ROLE_STORES}, {"_set_item", ROLE_STORES}, {"insert", ROLE_STORES}, {"extend", ROLE_MERGES}, {"add_", ROLE_MERGES}, {"add", ROLE_MERGES},
+      {"update", ROLE_MERGES}, {"__getitem__", ROLE_TAKES}, {"select", ROLE_TAKES}, {"pop", ROLE_TAKES}, {"setdefault", ROLE_TAKES}, {"get", ROLE_TAKES_OR_NONE},
+      {"slice", ROLE_COPIES}, {"copy", ROLE_COPIES}, {"list", ROLE_COPIES}, {"mul", ROLE_COPIES}, {"mul_", ROLE_COPIES}, {"sorted", ROLE_COPIES}, {"values", ROLE_ITEMS}};
+  const char *name = strchr(fst_op_name(n->op), ':') + 2;
+  size_t len = strcspn(name, ".");
+  for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+    if (strlen(roles[i].name) == len && !memcmp(roles[i].name, name, len)) return roles[i].role;
+  return ROLE_NONE;
+}
+
+// Is all that the type says true for good? The items of lists, dicts and objects may change.
+static bool is_lasting(const fst_types *types, fst_type type) {
+  const fst_type_data *t = fst_type_get(types, type);
+  if (t->kind == FST_TY_OPTIONAL) return is_lasting(types, t->elem);
+  for (uint32_t i = 0; t->kind == FST_TY_TUPLE && i < t->count; i++)
+    if (!is_lasting(types, t->items[i])) return false;
+  return t->kind != FST_TY_LIST && t->kind != FST_TY_DICT && t->kind != FST_TY_CLASS;
+}
+
+// The type of an item that is taken out: what is known of all of them, as far as that lasts and is of the declared type.
+static fst_type taken_type(specializer *sp, const world *w, fst_type elem, fst_type declared) {
+  fst_types *types = sp->out->module->types;
+  return is_lasting(types, elem) && fst_type_is_subtype(types, elem, declared) ? instantiate(sp, w, elem) : declared;
+}
+
+static fst_type result_type(specializer *sp, const world *w, container_role role, fst_type elem, fst_type declared) {
+  fst_types *types = sp->out->module->types;
+  const fst_type_data *t = fst_type_get(types, declared);
+  if (role == ROLE_TAKES) return taken_type(sp, w, elem, declared);
+  if (role == ROLE_TAKES_OR_NONE) return fst_type_optional(types, taken_type(sp, w, elem, t->kind == FST_TY_OPTIONAL ? t->elem : declared));
+  bool is_list = role == ROLE_STORES || role == ROLE_MERGES || role == ROLE_COPIES || (role == ROLE_ITEMS && is_lasting(types, elem));
+  return is_list && t->kind == FST_TY_LIST ? fst_type_list(types, elem) : declared;
+}
+
 static bool eval_made_list(specializer *sp, world *w, fst_node_id id) {
   const fst_node *n = fst_node_get(sp->src, id);
   if (n->op == FST_OP_UNKNOWN || fst_op_get(n->op)->cls != FST_CLASS_CONTAINER || !n->operand_count) return false;
   fst_type_kind kind = fst_type_kind_of(sp->src->module->types, fst_value_type(sp->src, n->operands[0]));
   if (kind != FST_TY_LIST && kind != FST_TY_DICT) return false;
-  fst_types *types = sp->out->module->types;
   fst_value_id *operands = FST_NEW_ARRAY(&sp->arena, fst_value_id, n->operand_count + 1);
   for (uint32_t i = 0; i < n->operand_count; i++) operands[i] = residual_of(sp, w, n->operands[i], n->loc);
   uint32_t site = site_of(sp, operands[0]);
-  const fst_type_data *list = fst_value_type_data(sp->out, operands[0]);
-  // What goes in: any operand of the declared element type, or the items of another list.
-  const fst_op_info *info = fst_op_get(n->op);
-  if (info->effect == FST_WRITES || n->op == FST_OP_ADD_T) {
-    for (uint32_t i = 1; i < n->operand_count; i++) {
-      const fst_type_data *declared = fst_value_type_data(sp->src, n->operands[i]);
-      if (kind == FST_TY_LIST && declared->kind == FST_TY_LIST && fst_type_is(types, fst_value_type(sp->src, n->operands[0]), FST_TY_LIST) && info->effect == FST_WRITES && fst_type_kind_of(types, fst_type_get(types, fst_value_type(sp->src, n->operands[0]))->elem) != FST_TY_LIST)
-        site_store(sp, site, site_load(sp, w, site_of(sp, operands[i]), fst_value_type_data(sp->out, operands[i])->elem));
-      else if (i + 1 == n->operand_count) site_store(sp, site, fst_value_type(sp->out, operands[i]));
-    }
+  container_role role = role_of(n);
+  fst_type elem = fst_value_type_data(sp->out, operands[0])->elem;
+  fst_value_id last = operands[n->operand_count - 1];
+  bool takes_default = (role == ROLE_TAKES || role == ROLE_TAKES_OR_NONE) && kind == FST_TY_DICT && n->operand_count == 3;
+  if (role == ROLE_STORES || takes_default) site_store(sp, site, fst_value_type(sp->out, last));   // a default may be stored
+  if (role == ROLE_MERGES) {
+    fst_type other = site_load(sp, w, site_of(sp, last), fst_value_type_data(sp->out, last)->elem);
+    site_store(sp, site, other);
+    if (!site) elem = join_types(sp, elem, other, sp->out->entry);
   }
+  if (takes_default && !site) elem = join_types(sp, elem, fst_value_type(sp->out, last), sp->out->entry);
+  if (takes_default) role = ROLE_TAKES;
+  if (site) elem = site_load(sp, w, site, elem);
   fst_node_id made = emit_node(sp, w, n->op, operands, n->operand_count, n->result_count, n->loc);
   for (uint32_t r = 0; r < n->result_count; r++) {
     fst_value_id v = fst_node_get(sp->out, made)->results[r];
-    fst_type declared = import_type(sp, fst_value_type(sp->src, n->results[r])), type = declared;
-    fst_type elem = site ? site_load(sp, w, site, list->elem) : list->elem;
-    fst_type_kind result = fst_type_kind_of(types, declared);
-    if (result == FST_TY_LIST && kind == FST_TY_LIST) {       // slice, copy, concat
-      type = fst_type_list(types, elem);
-      note_site(sp, v, site);
-    } else if (result == FST_TY_TENSOR) {
-      type = instantiate(sp, w, elem);
-    } else if (result == FST_TY_OPTIONAL) {
-      type = fst_type_optional(types, elem);
-    } else if (result == FST_TY_LIST && kind == FST_TY_DICT && fst_type_kind_of(types, fst_type_get(types, declared)->elem) == FST_TY_TENSOR) {
-      type = fst_type_list(types, elem);   // values()
-    }
-    fst_value_set_type(sp->out, v, type);
+    fst_type declared = import_type(sp, fst_value_type(sp->src, n->results[r]));
+    fst_value_set_type(sp->out, v, result_type(sp, w, role, elem, declared));
+    fst_type_kind result = fst_type_kind_of(sp->out->module->types, declared);
+    if (result == FST_TY_LIST && (role == ROLE_STORES || role == ROLE_MERGES || role == ROLE_COPIES)) note_site(sp, v, site);
     if (result == FST_TY_INT) fst_value_get(sp->out, v)->sym = fresh_symbol(sp, w, n->op != FST_OP_LEN_T);
-    world_set(w, n->results[r], bind_value(v));
+    world_set(w, n->results[r], open_tuple(sp, w, v));
   }
   return true;
 }

@@ -89,6 +89,8 @@ fst_type import_type(specializer *sp, fst_type type);                 // old gra
 fst_type apply_facts(specializer *sp, const world *w, fst_type type);
 fst_dim dim_facts(specializer *sp, const world *w, fst_dim d);
 void learn_equal(specializer *sp, world *w, fst_dim a, fst_dim b);
+// A tuple that comes from outside or out of a container is taken apart at once, so that its items' types are not forgotten.
+binding open_tuple(specializer *sp, world *w, fst_value_id value);
 fst_type instantiate(specializer *sp, const world *w, fst_type type); // fresh symbols for what is not known
 fst_dim fresh_symbol(specializer *sp, const world *w, bool is_signed);
 bool symbol_visible(specializer *sp, fst_dim d, fst_block_id block);  // every symbol of d

@@ -27,6 +27,17 @@ static bool list_is_writable(fst_call *call, const fst_list_obj *list) {
 
 void *fst_call_list_new(fst_call *call, int64_t count, const void *vals) { return list_own(call, fst_list_make(count, vals)); }
 
+void *fst_call_list_range(fst_call *call, int64_t count) {
+  fst_list_obj *out = fst_list_make(0, NULL);
+  if (out && count > 0 && !fst_list_reserve(out, count)) {
+    fst_obj_release(&out->head);
+    out = NULL;
+  }
+  for (int64_t i = 0; out && i < count; i++) out->items[i] = fst_val_int(i);
+  if (out && count > 0) out->len = count;
+  return list_own(call, out);
+}
+
 void fst_call_list_append(fst_call *call, void *list, const void *val) {
   if (list_is_writable(call, list) && !fst_list_push(list, val)) fst_ctx_raise_memory(fst_ctx_of(call));
 }

@@ -44,10 +44,10 @@ LLVMValueRef method_call(method *m, method_call_id id, LLVMValueRef *args, uint3
   return LLVMBuildCall2(m->b, type, method_load(m, m->u->ptr, m->calls, at), all, letters, "");
 }
 
-static LLVMBasicBlockRef new_block(method *m, const char *name) { return LLVMAppendBasicBlockInContext(m->u->context, m->fn, name); }
+LLVMBasicBlockRef method_new_block(method *m, const char *name) { return LLVMAppendBasicBlockInContext(m->u->context, m->fn, name); }
 
 static void leave_when(method *m, LLVMValueRef condition) {
-  LLVMBasicBlockRef go_on = new_block(m, "ok");
+  LLVMBasicBlockRef go_on = method_new_block(m, "ok");
   LLVMBuildCondBr(m->b, condition, m->fail, go_on);
   LLVMPositionBuilderAtEnd(m->b, go_on);
 }
@@ -66,7 +66,7 @@ LLVMValueRef method_loc(method *m, fst_loc loc) {
 }
 
 void method_raise_text(method *m, LLVMValueRef condition, const char *text, LLVMValueRef x, LLVMValueRef y, fst_loc loc) {
-  LLVMBasicBlockRef bad = new_block(m, "raise"), good = new_block(m, "ok");
+  LLVMBasicBlockRef bad = method_new_block(m, "raise"), good = method_new_block(m, "ok");
   LLVMBuildCondBr(m->b, condition, bad, good);
   LLVMPositionBuilderAtEnd(m->b, bad);
   LLVMValueRef args[] = {method_i64(m, fst_plan_message_add(m->tables, text)), x, y, method_loc(m, loc)};
@@ -155,7 +155,7 @@ static LLVMValueRef *save_symbols(method *m) { return fst_arena_memdup(&m->arena
 static void restore_symbols(method *m, const LLVMValueRef *saved) { memcpy(m->symbols, saved, m->symbol_count * sizeof *saved); }
 
 static fst_status emit_if(method *m, const fst_node *n) {
-  LLVMBasicBlockRef blocks[2] = {new_block(m, "then"), new_block(m, "else")}, after = new_block(m, "endif"), ends[2];
+  LLVMBasicBlockRef blocks[2] = {method_new_block(m, "then"), method_new_block(m, "else")}, after = method_new_block(m, "endif"), ends[2];
   LLVMBuildCondBr(m->b, method_value(m, n->operands[0]).a, blocks[0], blocks[1]);
   LLVMValueRef *saved = save_symbols(m);
   LLVMPositionBuilderAtEnd(m->b, after);
@@ -189,7 +189,7 @@ static void copy_bytes(method *m, LLVMValueRef to, LLVMValueRef from, LLVMValueR
   LLVMValueRef done = method_i64(m, 0);
   for (int i = 0; i < 3; i++) {
     LLVMTypeRef unit = widths[i] == 32 ? LLVMVectorType(m->u->i64, 4) : widths[i] == 8 ? m->u->i64 : m->u->i8;
-    LLVMBasicBlockRef from_block = LLVMGetInsertBlock(m->b), head = new_block(m, "copy"), body = new_block(m, "copying"), after = new_block(m, "copied");
+    LLVMBasicBlockRef from_block = LLVMGetInsertBlock(m->b), head = method_new_block(m, "copy"), body = method_new_block(m, "copying"), after = method_new_block(m, "copied");
     LLVMBuildBr(m->b, head);
     LLVMPositionBuilderAtEnd(m->b, head);
     LLVMValueRef at = LLVMBuildPhi(m->b, m->u->i64, ""), next = LLVMBuildAdd(m->b, at, method_i64(m, widths[i]), "");
@@ -207,9 +207,7 @@ static void copy_bytes(method *m, LLVMValueRef to, LLVMValueRef from, LLVMValueR
   }
 }
 
-static LLVMValueRef slot_address(method *m, uint32_t slot) {
-  return LLVMBuildInBoundsGEP2(m->b, m->u->i8, m->memory, &m->slot_offset[slot], 1, "");
-}
+LLVMValueRef method_slot(method *m, uint32_t slot) { return LLVMBuildInBoundsGEP2(m->b, m->u->i8, m->memory, &m->slot_offset[slot], 1, ""); }
 
 // A carried tensor that owns a slot: whatever arrives is moved there, and the pointer stays the slot's.
 // A source that is the slot itself costs nothing. When one carried value is handed to another (a swap), the
@@ -218,7 +216,7 @@ static fst_status supply_carried(method *m, joined *joins, incoming *in, const f
   bool *moves = FST_NEW_ARRAY(&m->arena, bool, count + 1);
   for (uint32_t i = 0; i < count; i++) {
     fst_value_id param = body->params.data[i + 1];
-    moves[i] = m->plan->carried_slot[param.id] != 0;
+    moves[i] = m->plan->carried[param.id].kind == FST_CARRIED_MOVED;
     if (!moves[i]) continue;
     const fst_value *v = fst_value_get(m->g, from[i]);
     bool is_param = v->kind == FST_VALUE_PARAM && fst_block_get(m->g, v->block) == body;
@@ -231,8 +229,7 @@ static fst_status supply_carried(method *m, joined *joins, incoming *in, const f
   }
   for (uint32_t i = 0; i < count; i++) {
     if (!moves[i]) continue;
-    uint32_t slot = m->plan->carried_slot[body->params.data[i + 1].id] - 1;
-    LLVMValueRef home = slot_address(m, slot);
+    LLVMValueRef home = method_slot(m, m->plan->carried[body->params.data[i + 1].id].slot);
     if (!fst_value_eq(from[i], body->params.data[i + 1])) copy_bytes(m, home, in[i].a, method_bytes(m, joins[i].value));
     in[i].a = home;
     in[i].b = LLVMConstNull(m->u->ptr);
@@ -240,13 +237,26 @@ static fst_status supply_carried(method *m, joined *joins, incoming *in, const f
   return NULL;
 }
 
+// Every run of the loop has storages of its own: what an earlier run left in them may be in use.
+static void open_turns(method *m, const fst_block *body) {
+  for (size_t i = 0; i < body->params.len; i++) {
+    uint32_t param = body->params.data[i].id;
+    if (m->plan->carried[param].kind != FST_CARRIED_TURNS_HEAP) continue;
+    for (int k = 0; k < 2; k++) {
+      m->turns[param][k] = method_alloca(m, m->u->ptr, 1);
+      LLVMBuildStore(m->b, LLVMConstNull(m->u->ptr), m->turns[param][k]);
+    }
+  }
+}
+
 static fst_status emit_loop(method *m, const fst_node *n) {
   const fst_block *body = fst_block_get(m->g, n->blocks[0]);
   const fst_node *yield = fst_node_get(m->g, fst_block_terminator(m->g, n->blocks[0]));
   uint32_t count = n->result_count;
-  LLVMBasicBlockRef before = LLVMGetInsertBlock(m->b), head = new_block(m, "loop"), inside = new_block(m, "body"), after = new_block(m, "endloop");
+  LLVMBasicBlockRef before = LLVMGetInsertBlock(m->b), head = method_new_block(m, "loop"), inside = method_new_block(m, "body"), after = method_new_block(m, "endloop");
   LLVMValueRef limit = method_value(m, n->operands[0]).a, cond0 = method_value(m, n->operands[1]).a;
   LLVMValueRef *saved = save_symbols(m);
+  open_turns(m, body);
 
   // The head joins the carried values; the results of the node are what they are when the head leaves.
   LLVMPositionBuilderAtEnd(m->b, head);
@@ -384,8 +394,8 @@ static void open_function(method *m, uint32_t number) {
   m->call = LLVMGetParam(m->fn, 0);
   m->args = LLVMGetParam(m->fn, 1);
   m->results = LLVMGetParam(m->fn, 2);
-  LLVMBasicBlockRef head = new_block(m, "allocas"), start = new_block(m, "entry");
-  m->fail = new_block(m, "fail");
+  LLVMBasicBlockRef head = method_new_block(m, "allocas"), start = method_new_block(m, "entry");
+  m->fail = method_new_block(m, "fail");
   m->allocas = LLVMCreateBuilderInContext(m->u->context);
   m->b = LLVMCreateBuilderInContext(m->u->context);
   LLVMPositionBuilderAtEnd(m->b, m->fail);
@@ -406,6 +416,7 @@ fst_status fst_llvm_method_emit(fst_llvm_unit *unit, const fst_graph *graph, uin
   m.symbol_count = fst_dims_symbol_count(graph->dims);
   m.symbols = FST_NEW_ARRAY(&m.arena, LLVMValueRef, m.symbol_count + 1);
   m.values = FST_NEW_ARRAY(&m.arena, ll_value, graph->values.len + 1);
+  m.turns = (LLVMValueRef(*)[2])FST_NEW_ARRAY(&m.arena, LLVMValueRef, 2 * graph->values.len + 2);
   open_function(&m, number);
   emit_arguments(&m);
   emit_arena(&m);

@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/container_ops.h"
 #include "codegen/llvm/method_internal.h"
 #include "ir/kernel_node.h"
 
@@ -102,7 +103,7 @@ static bool list_op(method *m, const fst_node *n) {
       return true;
     }
     case FST_OP_SLICE_T: {
-      LLVMValueRef args[] = {list, int_of(m, n->operands[1], 0), int_of(m, n->operands[2], INT64_MAX), method_value(m, n->operands[3]).a};
+      LLVMValueRef args[] = {list, int_of(m, n->operands[1], INT64_MIN), int_of(m, n->operands[2], INT64_MAX), method_value(m, n->operands[3]).a};
       set_object(m, n, method_call(m, METHOD_CALL_list_slice, args, 4));
       return true;
     }
@@ -113,24 +114,44 @@ static bool list_op(method *m, const fst_node *n) {
     }
     case FST_OP_CLEAR_T: method_call(m, METHOD_CALL_list_clear, &list, 1); break;
     case FST_OP_REVERSE_T: method_call(m, METHOD_CALL_list_reverse, &list, 1); break;
-    case FST_OP_SORT_INT: case FST_OP_SORT_FLOAT: case FST_OP_SORT_BOOL: case FST_OP_SORT_STR: {
-      LLVMValueRef args[] = {list, LLVMBuildZExt(m->b, method_value(m, n->operands[1]).a, m->u->i64, "")};
-      method_check(m, method_call(m, METHOD_CALL_list_sort, args, 2));
-      break;
-    }
-    case FST_OP___CONTAINS___INT_LIST: case FST_OP___CONTAINS___STR_LIST: case FST_OP___CONTAINS___FLOAT_LIST: {
-      LLVMValueRef args[] = {list, method_box(m, n->operands[1])};
-      LLVMValueRef at = method_call(m, METHOD_CALL_list_find, args, 2);
-      ll_value v = {.a = LLVMBuildICmp(m->b, LLVMIntSGE, at, method_i64(m, 0), "")};
-      method_set(m, n->results[0], v);
-      return true;
-    }
     default: return false;
   }
   if (n->result_count) {   // returns its list
     ll_value v = {.a = list};
     method_set(m, n->results[0], v);
   }
+  return true;
+}
+
+// ---- methods without a call of their own ------------------------------------------------------------
+
+static const struct { fst_type_kind kind; const char *name; } container_ops[] = {
+#define CONTAINER_OP(id, kind, name) {FST_TY_##kind, name},
+#include "base/container_ops.def"
+#undef CONTAINER_OP
+};
+
+// Has the runtime an order for values of this type? Instances of classes bring their own.
+static bool is_ordered(const method *m, fst_type type) {
+  const fst_type_data *t = fst_type_get(m->g->module->types, type);
+  bool ordered = t->kind == FST_TY_INT || t->kind == FST_TY_FLOAT || t->kind == FST_TY_BOOL || t->kind == FST_TY_STR || t->kind == FST_TY_TUPLE;
+  for (uint32_t i = 0; t->kind == FST_TY_TUPLE && i < t->count; i++) ordered = ordered && is_ordered(m, t->items[i]);
+  return ordered;
+}
+
+static bool container_op(method *m, const fst_node *n) {
+  const char *call = fst_op_get(n->op)->call;
+  if (!call || strcmp(call, "container_op")) return false;
+  const fst_type_data *t = fst_value_type_data(m->g, n->operands[0]);
+  const char *name = strchr(fst_op_name(n->op), ':') + 2;
+  size_t len = strcspn(name, "."), i = 0, count = sizeof container_ops / sizeof *container_ops;
+  while (i < count && (container_ops[i].kind != t->kind || strlen(container_ops[i].name) != len || memcmp(container_ops[i].name, name, len))) i++;
+  if (i == count) return false;
+  if ((i == FST_CONTAINER_OP_LIST_SORT || i == FST_CONTAINER_OP_LIST_SORTED) && !is_ordered(m, t->elem)) return false;
+  LLVMValueRef out = out_val(m);
+  LLVMValueRef args[] = {method_i64(m, (int64_t)i), method_i64(m, n->operand_count), method_vals(m, n->operands, n->operand_count), method_loc(m, n->loc), out};
+  method_check(m, method_call(m, METHOD_CALL_container_op, args, 5));
+  if (n->result_count) set_val(m, n, out);
   return true;
 }
 
@@ -345,11 +366,20 @@ fst_status method_container(method *m, fst_node_id id, bool *out_done) {
     if (!fst_list_is_literal(m->g, id)) construct(m, n, METHOD_CALL_list_new, n->operand_count);
     return NULL;
   }
-  if (n->op == FST_OP_DICT_CONSTRUCT) {
+  if (n->op == FST_OP_DICT_CONSTRUCT || n->op == FST_OP_DICT) {
     construct(m, n, METHOD_CALL_dict_new, n->operand_count / 2);
     return NULL;
   }
+  if (n->op == FST_OP_MUL_RIGHT_) {
+    LLVMValueRef args[] = {method_object(m, n->operands[1]), method_value(m, n->operands[0]).a};
+    set_object(m, n, method_call(m, METHOD_CALL_list_repeat, args, 2));
+    return NULL;
+  }
+  if (n->op == FST_OP_RANGELIST) {
+    set_object(m, n, method_call(m, METHOD_CALL_list_range, (LLVMValueRef[]){method_value(m, n->operands[0]).a}, 1));
+    return NULL;
+  }
   bool is_list = n->operand_count && fst_value_type_data(m->g, n->operands[0])->kind == FST_TY_LIST;
-  *out_done = (is_list && list_op(m, n)) || dict_op(m, n) || tuple_op(m, n) || object_op(m, n) || string_op(m, n) || enum_op(m, n) || other_op(m, n);
+  *out_done = container_op(m, n) || (is_list && list_op(m, n)) || dict_op(m, n) || tuple_op(m, n) || object_op(m, n) || string_op(m, n) || enum_op(m, n) || other_op(m, n);
   return NULL;
 }

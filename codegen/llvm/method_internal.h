@@ -36,6 +36,7 @@ typedef struct method {
   LLVMValueRef *symbols;            // by symbol, NULL until defined
   uint32_t symbol_count;
   LLVMValueRef *slot_offset;        // by arena slot
+  LLVMValueRef (*turns)[2];         // by value id of a carried tensor: where its two storages are kept, null at first
   uint64_t scratch_bytes;           // most that any kernel wants
   LLVMValueRef scratch_at;          // where it lies in the arena
   fst_map consts_index;             // fst_const -> plan constant
@@ -56,6 +57,7 @@ LLVMValueRef method_alloca(method *m, LLVMTypeRef type, uint32_t count);
 LLVMValueRef method_vals(method *m, const fst_value_id *values, uint32_t count);   // an array of fst_val
 LLVMValueRef method_box(method *m, fst_value_id value);                            // one fst_val
 void method_store_val(method *m, fst_value_id value, LLVMValueRef at);
+LLVMValueRef method_slot(method *m, uint32_t slot);               // address in the arena
 LLVMValueRef method_object(method *m, fst_value_id value);        // pointer to the object of a tensor, str, list...
 // The value in the form that `type` has: where paths join, None meets T, a known tensor an unknown one.
 ll_value method_coerce(method *m, fst_value_id value, fst_type type);
@@ -75,6 +77,7 @@ typedef enum {
 LLVMValueRef method_call(method *m, method_call_id id, LLVMValueRef *args, uint32_t count);   // without the fst_call
 void method_check(method *m, LLVMValueRef status);                // leaves the function when nonzero
 void method_check_pointer(method *m, LLVMValueRef pointer);       // leaves the function when null
+LLVMBasicBlockRef method_new_block(method *m, const char *name);
 LLVMValueRef method_loc(method *m, fst_loc loc);
 void method_raise_text(method *m, LLVMValueRef condition, const char *text, LLVMValueRef x, LLVMValueRef y, fst_loc loc);  // when condition holds
 fst_status method_block(method *m, fst_block_id block);           // up to, not including, the terminator

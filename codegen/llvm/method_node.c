@@ -9,6 +9,50 @@
 
 // ---- kernels ---------------------------------------------------------------------------------------
 
+static ll_value place_storage(method *m, LLVMValueRef storage) {
+  ll_value v = {.set = true, .b = storage};
+  v.a = method_load(m, m->u->ptr, storage, offsetof(fst_storage_obj, data));
+  return v;
+}
+
+static LLVMValueRef new_storage(method *m, LLVMValueRef bytes) {
+  LLVMValueRef storage = method_call(m, METHOD_CALL_storage_new, &bytes, 1);
+  method_check_pointer(m, storage);
+  return storage;
+}
+
+// Of a carried tensor's two storages the one that its present value is not in; made when it is not there or too small.
+static LLVMValueRef turn_storage(method *m, fst_value_id param, LLVMValueRef bytes) {
+  LLVMValueRef *kept = m->turns[param.id], present = method_value(m, param).b;
+  LLVMValueRef first = LLVMBuildLoad2(m->b, m->u->ptr, kept[0], ""), second = LLVMBuildLoad2(m->b, m->u->ptr, kept[1], "");
+  LLVMValueRef takes_second = LLVMBuildICmp(m->b, LLVMIntEQ, present, first, "");
+  LLVMValueRef spare = LLVMBuildSelect(m->b, takes_second, second, first, "");
+  LLVMBasicBlockRef there = method_new_block(m, "spare"), make = method_new_block(m, "make"), go_on = method_new_block(m, "turn");
+  LLVMBuildCondBr(m->b, LLVMBuildIsNull(m->b, spare, ""), make, there);
+  LLVMPositionBuilderAtEnd(m->b, there);
+  LLVMValueRef fits = LLVMBuildICmp(m->b, LLVMIntSGE, method_load(m, m->u->i64, spare, offsetof(fst_storage_obj, bytes)), bytes, "");
+  LLVMBuildCondBr(m->b, fits, go_on, make);
+  LLVMPositionBuilderAtEnd(m->b, make);
+  LLVMValueRef made = new_storage(m, bytes);
+  LLVMBuildStore(m->b, LLVMBuildSelect(m->b, takes_second, first, made, ""), kept[0]);
+  LLVMBuildStore(m->b, LLVMBuildSelect(m->b, takes_second, made, second, ""), kept[1]);
+  LLVMBasicBlockRef from[2] = {there, LLVMGetInsertBlock(m->b)};
+  LLVMBuildBr(m->b, go_on);
+  LLVMPositionBuilderAtEnd(m->b, go_on);
+  LLVMValueRef storage = LLVMBuildPhi(m->b, m->u->ptr, ""), values[2] = {spare, made};
+  LLVMAddIncoming(storage, values, from, 2);
+  return storage;
+}
+
+static ll_value turn_place(method *m, fst_value_id param, LLVMValueRef bytes) {
+  const fst_carried *carried = &m->plan->carried[param.id];
+  if (carried->kind == FST_CARRIED_TURNS_HEAP) return place_storage(m, turn_storage(m, param, bytes));
+  LLVMValueRef slot = method_slot(m, carried->slot), other = method_slot(m, carried->other);
+  ll_value v = {.set = true, .b = LLVMConstNull(m->u->ptr)};
+  v.a = LLVMBuildSelect(m->b, LLVMBuildICmp(m->b, LLVMIntEQ, method_value(m, param).a, slot, ""), other, slot, "");
+  return v;
+}
+
 // Memory for a value that a kernel is about to make.
 static ll_value make_place(method *m, fst_value_id value) {
   const fst_place *place = &m->plan->places[value.id];
@@ -16,19 +60,15 @@ static ll_value make_place(method *m, fst_value_id value) {
   LLVMValueRef bytes;
   switch (place->kind) {
     case FST_PLACE_ARENA:
-      v.a = LLVMBuildInBoundsGEP2(m->b, m->u->i8, m->memory, &m->slot_offset[place->slot], 1, "");
+      v.a = method_slot(m, place->slot);
       break;
     case FST_PLACE_SCRATCH:
       bytes = method_bytes(m, value);
       v.a = method_call(m, METHOD_CALL_scratch, &bytes, 1);
       method_check_pointer(m, v.a);
       break;
-    default:
-      bytes = method_bytes(m, value);
-      v.b = method_call(m, METHOD_CALL_storage_new, &bytes, 1);
-      method_check_pointer(m, v.b);
-      v.a = method_load(m, m->u->ptr, v.b, offsetof(fst_storage_obj, data));
-      break;
+    case FST_PLACE_TURN: return turn_place(m, place->param, method_bytes(m, value));
+    default: return place_storage(m, new_storage(m, method_bytes(m, value)));
   }
   return v;
 }
@@ -142,46 +182,43 @@ static fst_status emit_group(method *m, const fst_node *n) {
   return status;
 }
 
-// Scalar ops have the same expressions as tensors: a kernel of one point, inlined.
-static fst_status emit_scalar(method *m, fst_node_id id) {
-  const fst_node *n = fst_node_get(m->g, id);
-  fst_lowered low = {0};
-  FST_TRY(fst_lower_scalar_node(m->g, id, &low));
-  LLVMValueRef *place = FST_NEW_ARRAY(&m->arena, LLVMValueRef, n->result_count + 1);
-  fst_dtype dtype[2] = {FST_I64, FST_I64};
-  for (uint32_t r = 0; r < n->result_count && r < 2; r++) {
-    fst_type_kind kind = fst_value_type_data(m->g, n->results[r])->kind;
-    dtype[r] = kind == FST_TY_FLOAT ? FST_F64 : kind == FST_TY_BOOL ? FST_BOOL : FST_I64;
-    place[r] = method_alloca(m, m->u->i64, 1);
-  }
-  fst_status status = call_kernel(m, &low, n->results, place, n->result_count, n->loc, true);
-  fst_lowered_deinit(&low);
-  if (status) return status;
-  for (uint32_t r = 0; r < n->result_count && r < 2; r++) {
-    ll_value v = {.a = LLVMBuildLoad2(m->b, fst_llvm_memory_type(m->u, dtype[r]), place[r], "")};
-    if (dtype[r] == FST_BOOL) v.a = LLVMBuildICmp(m->b, LLVMIntNE, v.a, LLVMConstInt(m->u->i8, 0, 0), "");
-    method_set(m, n->results[r], v);
+// Scalar ops have the same expressions as tensors: kernels of one point, inlined. `out[i]`: the i-th result.
+static fst_status emit_numbers(method *m, const fst_lowered *low, const fst_value_id *values, uint32_t count, fst_loc loc, LLVMValueRef *out) {
+  LLVMValueRef place[FST_LOWER_NUMBERS] = {0};
+  for (uint32_t r = 0; r < count; r++) place[r] = method_alloca(m, m->u->i64, 1);
+  FST_TRY(call_kernel(m, low, values, place, count, loc, true));
+  for (uint32_t r = 0; r < count; r++) {
+    fst_dtype dtype = low->kernel->buffers.data[r].dtype;
+    out[r] = LLVMBuildLoad2(m->b, fst_llvm_memory_type(m->u, dtype), place[r], "");
+    if (dtype == FST_BOOL) out[r] = LLVMBuildICmp(m->b, LLVMIntNE, out[r], LLVMConstInt(m->u->i8, 0, 0), "");
   }
   return NULL;
 }
 
-// Division, modulo and the like on integers raise on a zero divisor, which is operand 1.
-static void check_divisor(method *m, const fst_node *n) {
-  if (fst_op_get(n->op)->effect != FST_RAISES || n->operand_count < 2) return;
-  fst_type_kind kind = fst_value_type_data(m->g, n->operands[1])->kind;
-  int64_t number;
-  double real;
-  LLVMValueRef v = method_value(m, n->operands[1]).a, zero = method_i64(m, 0), is_zero;
-  if (kind == FST_TY_INT) {
-    if (fst_value_const_int(m->g, n->operands[1], &number) && number) return;
-    is_zero = LLVMBuildICmp(m->b, LLVMIntEQ, v, zero, "");
-  } else if (kind == FST_TY_FLOAT) {
-    if (fst_value_const_float(m->g, n->operands[1], &real) && real != 0) return;
-    is_zero = LLVMBuildFCmp(m->b, LLVMRealOEQ, v, LLVMConstReal(m->u->f64, 0), "");
-  } else {
-    return;
-  }
-  method_raise_text(m, is_zero, "division by zero", zero, zero, n->loc);
+static fst_status emit_refusal(method *m, fst_node_id id) {
+  const fst_node *n = fst_node_get(m->g, id);
+  const char *text = fst_op_get(n->op)->refusal;
+  LLVMValueRef raises, zero = method_i64(m, 0);
+  fst_value_id none = FST_NO_VALUE;
+  fst_lowered low = {0};
+  if (!text) return NULL;
+  fst_status status = fst_lower_refusal(m->g, id, &low);
+  if (!status) status = emit_numbers(m, &low, &none, 1, n->loc, &raises);
+  fst_lowered_deinit(&low);
+  if (!status) method_raise_text(m, raises, text, zero, zero, n->loc);
+  return status;
+}
+
+static fst_status emit_scalar(method *m, fst_node_id id) {
+  const fst_node *n = fst_node_get(m->g, id);
+  LLVMValueRef out[FST_LOWER_NUMBERS];
+  fst_lowered low = {0};
+  FST_TRY(emit_refusal(m, id));
+  fst_status status = fst_lower_scalar_node(m->g, id, &low);
+  if (!status) status = emit_numbers(m, &low, n->results, n->result_count, n->loc, out);
+  fst_lowered_deinit(&low);
+  for (uint32_t r = 0; r < n->result_count && !status; r++) method_set(m, n->results[r], (ll_value){.a = out[r]});
+  return status;
 }
 
 // ---- views, queries --------------------------------------------------------------------------------
@@ -312,10 +349,7 @@ fst_status method_node(method *m, fst_node_id id) {
     default: break;
   }
   const fst_op_info *info = n->op == FST_OP_UNKNOWN ? NULL : fst_op_get(n->op);
-  if (info && info->cls == FST_CLASS_SCALAR && info->scalar && is_plain_scalar(m, n)) {
-    check_divisor(m, n);
-    return emit_scalar(m, id);
-  }
+  if (info && info->cls == FST_CLASS_SCALAR && info->scalar && is_plain_scalar(m, n)) return emit_scalar(m, id);
   if (n->operand_count && known_tensor(m, n->operands[0])) {
     if (is_item(n->op)) return emit_item(m, n);
     fst_dim offset;
