@@ -30,6 +30,13 @@ static bool is_ir_text(const char *bytes, size_t len) {
 static fst_status ir_map(const fst_source_options *options, fst_import *import) {
   fst_import_options given = {options->bridge, options->eval, options->libraries, options->library_count};
   fst_text unused = {0};
+  bool all_here = true;
+  for (size_t i = 0; i < import->module->storages.len; i++) {
+    const fst_storage_info *s = &import->module->storages.data[i];
+    all_here = all_here && s->where == FST_BYTES_MEMORY;
+    if (s->where == FST_BYTES_MEMORY && !s->data && s->bytes) return FST_FAIL(FST_ERR_INVALID, "storage %zu was made by a compiler and is too large for the text that it left: begin at an earlier stage", i);
+  }
+  if (all_here) return fst_module_map(import->module, NULL, 0, NULL, 0);
   if (!options->archive) return FST_FAIL(FST_ERR_INVALID, "the text describes tensors whose bytes are in an archive; name it with --archive");
   FST_TRY(fst_import_text(options->archive, &given, &unused, &import->side));
   fst_text_deinit(&unused);

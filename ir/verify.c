@@ -18,6 +18,8 @@ typedef struct {
   bool *placed;         // by node id
   uint32_t *counted;    // by value id: uses found
   FST_VEC(fst_value_id) scope;
+  bool *defined;        // by symbol, from `typed` on
+  FST_VEC(uint32_t) symbols;   // those of the open blocks
 } verifier;
 
 static void offence(verifier *v, fst_node_id node, const char *fmt, ...) FST_PRINTF(3, 4);
@@ -261,6 +263,39 @@ static void check_node(verifier *v, fst_node_id node) {
 
 // ---- structure -------------------------------------------------------------------------------------
 
+// A symbol is defined by the first value whose type shows it bare; until then nobody could say what it is.
+typedef void (*dim_visitor)(verifier *v, fst_node_id node, fst_dim d);
+
+static void each_dim(verifier *v, fst_node_id node, fst_value_id value, dim_visitor visit) {
+  if (!value.id || value.id >= v->g->values.len || v->g->stage < FST_STAGE_TYPED) return;
+  const fst_type_data *t = fst_value_type_data(v->g, value);
+  visit(v, node, fst_value_get(v->g, value)->sym);
+  for (int i = 0; t->kind == FST_TY_TENSOR && i < t->rank; i++) {
+    visit(v, node, t->dims[i]);
+    if (t->has_strides) visit(v, node, t->strides[i]);
+  }
+}
+
+static void define_symbol(verifier *v, fst_node_id node, fst_dim d) {
+  uint32_t symbol;
+  (void)node;
+  if (!fst_dim_is_known(d) || !fst_dim_is_symbol(v->g->dims, d, &symbol) || v->defined[symbol]) return;
+  v->defined[symbol] = true;
+  fst_vec_push(&v->symbols, symbol);
+}
+
+static void check_symbols(verifier *v, fst_node_id node, fst_dim d) {
+  if (!fst_dim_is_known(d)) return;
+  fst_dim_view view = fst_dim_open(v->g->dims, d);
+  if (view.kind == FST_DIM_SYMBOL && !v->defined[view.symbol]) offence(v, node, "the size s%u is used before anything defines it", view.symbol);
+  for (uint32_t i = 0; i < view.count; i++) check_symbols(v, node, view.operands[i]);
+}
+
+static void check_sizes(verifier *v, fst_node_id node, const fst_value_id *values, size_t count) {
+  for (size_t i = 0; i < count; i++) each_dim(v, node, values[i], define_symbol);
+  for (size_t i = 0; i < count; i++) each_dim(v, node, values[i], check_symbols);
+}
+
 static void make_visible(verifier *v, fst_value_id value) {
   v->visible[value.id] = true;
   fst_vec_push(&v->scope, value);
@@ -303,17 +338,19 @@ static void walk_node(verifier *v, fst_node_id node, fst_block_id block, fst_nod
     const fst_value *r = n->results[i].id && n->results[i].id < v->g->values.len ? fst_value_get(v->g, n->results[i]) : NULL;
     check_definition(v, node, n->results[i], r && r->kind == FST_VALUE_RESULT && fst_node_eq(r->node, node) && r->index == i);
   }
+  check_sizes(v, node, n->results, n->result_count);
   if (sound) check_node(v, node);
 }
 
 static void check_block(verifier *v, fst_block_id block, fst_node_id owner) {
   const fst_block *b = fst_block_get(v->g, block);
   if (!fst_node_eq(b->owner, owner)) offence(v, owner, "a block belongs to another node");
-  size_t mark = v->scope.len;
+  size_t mark = v->scope.len, symbols = v->symbols.len;
   for (size_t i = 0; i < b->params.len; i++) {
     const fst_value *p = b->params.data[i].id && b->params.data[i].id < v->g->values.len ? fst_value_get(v->g, b->params.data[i]) : NULL;
     check_definition(v, owner, b->params.data[i], p && p->kind == FST_VALUE_PARAM && fst_block_eq(p->block, block) && p->index == i);
   }
+  check_sizes(v, owner, b->params.data, b->params.len);
   fst_node_id prev = FST_NO_NODE;
   for (fst_node_id n = b->first; n.id; n = fst_node_get(v->g, n)->next) {
     if (v->placed[n.id]) {
@@ -326,6 +363,7 @@ static void check_block(verifier *v, fst_block_id block, fst_node_id owner) {
   if (!fst_node_eq(prev, b->last)) offence(v, owner, "a block's last node is not its last");
   if (!prev.id || !is_terminator(fst_node_get(v->g, prev)->op)) offence(v, owner, "a block ends in yield or return");
   while (v->scope.len > mark) v->visible[fst_vec_pop(&v->scope).id] = false;
+  while (v->symbols.len > symbols) v->defined[fst_vec_pop(&v->symbols)] = false;
 }
 
 static void check_use_lists(verifier *v) {
@@ -347,12 +385,14 @@ fst_status fst_graph_verify(const fst_graph *graph) {
   v.visible = FST_NEW_ARRAY(&v.arena, bool, graph->values.len);
   v.counted = FST_NEW_ARRAY(&v.arena, uint32_t, graph->values.len);
   v.placed = FST_NEW_ARRAY(&v.arena, bool, graph->nodes.len);
+  v.defined = FST_NEW_ARRAY(&v.arena, bool, fst_dims_symbol_count(graph->dims) + 1);
   check_block(&v, graph->entry, FST_NO_NODE);
   check_use_lists(&v);
   if (v.offences > MAX_OFFENCES) fst_text_printf(&v.report, "\n... and %u more", v.offences - MAX_OFFENCES);
   fst_status status = v.offences ? FST_FAIL(FST_ERR_INVALID, "%s", fst_text_cstr(&v.report)) : NULL;
   fst_text_deinit(&v.report);
   fst_vec_free(&v.scope);
+  fst_vec_free(&v.symbols);
   fst_arena_deinit(&v.arena);
   return status;
 }

@@ -6,6 +6,7 @@ fst_status fst_pipeline_inline(fst_graph *graph, const fst_pipeline_options *opt
 }
 
 fst_status fst_pipeline_freeze(fst_graph *graph, const fst_state_layout *layout, const fst_pipeline_options *options) {
+  if (graph->stage >= FST_STAGE_TYPED) return NULL;   // a dump of a later stage: nothing is left to freeze
   FST_TRY(fst_freeze(graph, layout));
   return fst_passes_run(graph, "canonicalize,simplify-cf,canonicalize,cse,dce", options);
 }
@@ -20,16 +21,19 @@ static const struct { fst_stage to; const char *passes; bool falls_back; } steps
 };
 
 fst_status fst_pipeline_lower(fst_graph *graph, fst_state_forms *state, fst_stage until, const fst_pipeline_options *options, fst_graph **out_graph) {
-  fst_graph *typed;
-  FST_TRY(fst_specialize(graph, state, &typed));
+  fst_graph *made;
+  bool begun = graph->stage >= FST_STAGE_TYPED;
+  if (begun) made = fst_graph_clone(graph, graph->name);
+  else FST_TRY(fst_specialize(graph, state, &made));
   for (size_t i = 0; i < sizeof steps / sizeof *steps && steps[i].to <= until; i++) {
     if (steps[i].falls_back && !(options && options->allow_fallback)) continue;
-    fst_status status = fst_passes_run(typed, steps[i].passes, options);
+    if (begun && steps[i].to <= graph->stage && steps[i].to != FST_STAGE_PLANNED) continue;   // places are not part of a graph's text
+    fst_status status = fst_passes_run(made, steps[i].passes, options);
     if (status) {
-      fst_graph_destroy(typed);
+      fst_graph_destroy(made);
       return status;
     }
   }
-  *out_graph = typed;
+  *out_graph = made;
   return NULL;
 }

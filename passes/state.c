@@ -300,6 +300,9 @@ static fst_status freeze_block(object_env *env, fst_graph *g, fst_block_id block
       fst_node_erase(g, id);
       continue;
     }
+    if (!is_state)
+      return FST_FAIL(FST_ERR_UNSUPPORTED, "attribute '%s' of %s holds an object that the model replaces by another: only what objects hold may change", fst_sym_text(&module->strings, n->name),
+                      fst_sym_text(&module->strings, cls->name));
     fst_value_id stored = n->op == FST_OP_SET_ATTR ? n->operands[1] : FST_NO_VALUE;
     fst_node_id access = fst_node_create(g, stored.id ? FST_OP_STATE_SET : FST_OP_STATE_GET, &stored, stored.id ? 1 : 0, stored.id ? 0 : 1, n->loc);
     fst_node *a = fst_node_get(g, access);
