@@ -207,7 +207,8 @@ static fst_status run(fst_source *source, int argc, char **argv) {
   uint32_t count;
   FST_TRY(methods_of(source, graphs, names, &count));
   fst_state_layout layout;
-  fst_status status = fst_state_layout_init(&layout, graphs, count);
+  fst_map trained = {0};
+  fst_status status = fst_state_layout_init(&layout, graphs, count, &trained);
   for (uint32_t i = 0; i < count && !status; i++) {
     fst_status frozen = fst_pipeline_freeze(graphs[i], &layout, NULL);
     // Where the signature does not say enough, tensors stay as dynamic as they are declared.

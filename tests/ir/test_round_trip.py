@@ -14,6 +14,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ["FST_BUILD"])
 sys.path.insert(0, str(ROOT / "tests"))
+import networks  # noqa: E402
 import zoo  # noqa: E402
 
 FILES = sorted([*(ROOT / "tests").rglob("*.ir"), *(ROOT / "docs").glob("*.ir")])
@@ -48,14 +49,17 @@ def test_ir_files():
     assert sum(round_trip(file) for file in FILES) > 400   # graphs at their stages
 
 
-@pytest.mark.parametrize("name", zoo.names())
-def test_model(name, tmp_path):
-    path = zoo.save(name, tmp_path)
-    signatures = {call.method: signature(call) for call in reversed(zoo.calls(name)) if not call.error}
+MODELS = [(collection, name) for collection in (zoo, networks) for name in collection.names()]
+
+
+@pytest.mark.parametrize("collection, name", MODELS, ids=[name for _, name in MODELS])
+def test_model(collection, name, tmp_path):
+    path = collection.save(name, tmp_path)
+    signatures = {call.method: signature(call) for call in reversed(collection.calls(name)) if not call.error}
     assert round_trip(path, *sum(signatures.values(), [])) > 4
 
 
-@pytest.mark.parametrize("name", ["addition", "buffers", "my_script_module"])
+@pytest.mark.parametrize("name", ["addition", "buffers", "classes"])
 def test_whole_artifact(name, tmp_path):
     path = zoo.save(name, tmp_path)
     firesteel = BUILD / "bin" / "firesteel"

@@ -240,7 +240,7 @@ static void test_clone_node(void **state) {
 // Copies into another graph bring their sizes into its table.
 static void test_clone_keeps_sizes(void **state) {
   (void)state;
-  fst_module *m = parse("firesteel.module 1\nfunction \"f\" typed (%x : f32[s0, s1 + 1]{s1 + 1, 1}, %n : int(i2)) -> (f32[s1 + 1, s0]) {\n"
+  fst_module *m = parse("firesteel.module 1\nfunction \"f\" typed (%x : f32[s0, s1 + 1]{s1 + 1, 1}, %n : int(i2), %m : int(s1)) -> (f32[s1 + 1, s0]) {\n"
                         "  %y : f32[s1 + 1, s0]{1, s1 + 1} = aten::t(%x)\n  return %y\n}\n");
   fst_graph *g = m->functions.data[0], *copy = fst_graph_clone(g, fst_intern(&m->strings, "g"));
   assert_true(fst_graph_hash(g) == fst_graph_hash(copy));
