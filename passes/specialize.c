@@ -152,7 +152,7 @@ static fst_type map_layout(specializer *sp, fst_type type, dim_fn f) {
   for (int i = 0; i < t->rank; i++) {
     dims[i] = f(sp, NULL, t->dims[i]);
     all_known = all_known && fst_dim_is_known(dims[i]);
-    same = same && dims[i] == t->dims[i] && f(sp, NULL, t->strides[i]) == t->strides[i];
+    same = same && dims[i] == t->dims[i] && fst_dim_is_known(t->strides[i]) && f(sp, NULL, t->strides[i]) == t->strides[i];
   }
   if (all_known && same) return type;
   if (all_known) fst_contiguous_strides(sp->out->dims, t->rank, dims, strides);

@@ -170,19 +170,9 @@ def signatures(model, calls):
     return out
 
 
-def compile_command(path, out, methods, **options):
-    from firesteel import _compile
-    command = [_compile._command(), "compile", str(path), "-o", str(out)]
-    for method, entries in methods:
-        command += ["--method", method]
-        for entry in entries:
-            command += ["--input", entry]
-    return _compile._run(command, str(out))
-
-
-def ahead_of_time(path, calls, folder, methods=None, **options):
+def ahead_of_time(path, calls, folder, methods=None, compiling=None, **options):
     out = pathlib.Path(folder) / (pathlib.Path(path).stem + ".fst")
-    compile_command(path, out, methods or signatures(firesteel.load(str(path)), calls))
+    firesteel.compile(path, methods=methods or signatures(firesteel.load(str(path)), calls), out=out, **compiling or {})
     ours = firesteel.load(str(out), allow_compile=False)
     run(ours, path, calls, **options)
     return ours

@@ -53,8 +53,14 @@ def _inputs(inputs):
     return [value if isinstance(value, str) else _type_of(value) for value in inputs]
 
 
-def _arguments(source, inputs, out, target, options):
+def _arguments(source, inputs, out, target, methods, options):
     command = [_command(), "compile", source, "-o", out]
+    if methods and inputs is not None:
+        raise Error("pass inputs, or methods with the inputs of each, not both")
+    for name, given in methods.items() if isinstance(methods, dict) else methods or []:
+        command += ["--method", name]
+        for text in _inputs(given):
+            command += ["--input", text]
     for text in _inputs(inputs):
         command += ["--input", text]
     if target:
@@ -68,19 +74,20 @@ def _arguments(source, inputs, out, target, options):
     return command
 
 
-def compile(path_or_module, inputs=None, out="model.fst", target=None, **options):
+def compile(path_or_module, inputs=None, out="model.fst", target=None, methods=None, **options):
     """Compiles an archive, a package, or a scripted module in memory, to an artifact; returns its path.
 
-    `inputs`: {"x": "f32[N, 3, 224, 224]", "k": 3}: types, or examples that stand for theirs. Options are the
-    command's: method="forward", allow_fallback=True, eval=True, ...
+    `inputs`: {"x": "f32[N, 3, 224, 224]", "k": 3}: types, or examples that stand for theirs. `methods` instead of it:
+    {"encode": {"x": ...}, "reset": None}, or pairs of a name and inputs, where a method has several signatures.
+    Options are the command's: method="encode", allow_fallback=True, eval=True, ...
     """
     out = os.fspath(out)
     if hasattr(path_or_module, "save") and not isinstance(path_or_module, (str, os.PathLike)):
         with tempfile.TemporaryDirectory(prefix="firesteel-") as folder:
             source = os.path.join(folder, "model.pt")
             path_or_module.save(source)
-            return _run(_arguments(source, inputs, out, target, options), out)
-    return _run(_arguments(os.fspath(path_or_module), inputs, out, target, options), out)
+            return _run(_arguments(source, inputs, out, target, methods, options), out)
+    return _run(_arguments(os.fspath(path_or_module), inputs, out, target, methods, options), out)
 
 
 def _run(command, out):

@@ -25,4 +25,4 @@ def test_in_memory(name, tmp_path):
 
 @pytest.mark.parametrize("name", networks.names())
 def test_ahead_of_time(name, tmp_path):
-    side_by_side.ahead_of_time(networks.save(name, tmp_path), networks.calls(name), tmp_path, is_deep=True)
+    side_by_side.ahead_of_time(networks.save(name, tmp_path), networks.calls(name), tmp_path, compiling={"target": "native"}, is_deep=True)
