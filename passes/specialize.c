@@ -13,6 +13,20 @@ enum { EMIT_BUDGET = 60000, SITE_ROUNDS = 6 };
 
 typedef fst_dim (*dim_fn)(specializer *sp, const world *w, fst_dim d);
 
+// Strides that are all unknown but there say: row-major, whatever the sizes turn out to be. Joining two
+// row-major tensors of different sizes leaves that; other strides that are all forgotten must go altogether.
+static void open_strides(fst_dim *strides) {
+  for (int i = 0; i < FST_MAX_RANK; i++) strides[i] = FST_DIM_UNKNOWN;
+}
+static bool are_open(const fst_dim *strides, int rank) {
+  bool open = true;
+  for (int i = 0; i < rank; i++) open = open && !fst_dim_is_known(strides[i]);
+  return open;
+}
+static bool is_row_major(specializer *sp, const fst_type_data *t, fst_type type) {
+  return t->has_strides && (are_open(t->strides, t->rank) || fst_type_is_contiguous(sp->out->dims, sp->out->module->types, type));
+}
+
 // Rebuilds a type with every size and stride mapped through `f`.
 static fst_type map_dims(specializer *sp, const world *w, fst_type type, dim_fn f) {
   fst_types *types = sp->out->module->types;
@@ -25,7 +39,8 @@ static fst_type map_dims(specializer *sp, const world *w, fst_type type, dim_fn 
         dims[i] = f(sp, w, t->dims[i]);
         if (t->has_strides) strides[i] = f(sp, w, t->strides[i]);
       }
-      return fst_type_tensor(types, t->dtype, t->rank, dims, t->has_strides ? strides : NULL, t->device_kind, t->device_index);
+      bool forgot = t->has_strides && are_open(strides, t->rank) && !are_open(t->strides, t->rank);
+      return fst_type_tensor(types, t->dtype, t->rank, dims, t->has_strides && !forgot ? strides : NULL, t->device_kind, t->device_index);
     }
     case FST_TY_LIST: return fst_type_list(types, map_dims(sp, w, t->elem, f));
     case FST_TY_OPTIONAL: return fst_type_optional(types, map_dims(sp, w, t->elem, f));
@@ -92,18 +107,6 @@ fst_dim fresh_symbol(specializer *sp, const world *w, bool is_signed) {
 static fst_dim instantiate_dim(specializer *sp, const world *w, fst_dim d) {
   return fst_dim_is_known(d) && symbol_visible(sp, d, w->block) ? d : fresh_symbol(sp, w, false);
 }
-// Strides that are all unknown but there say: row-major, whatever the sizes turn out to be. Joining two
-// row-major tensors of different sizes leaves that.
-static bool is_row_major(specializer *sp, const fst_type_data *t, fst_type type) {
-  if (!t->has_strides) return false;
-  bool open = true;
-  for (int i = 0; i < t->rank; i++) open = open && !fst_dim_is_known(t->strides[i]);
-  return open || fst_type_is_contiguous(sp->out->dims, sp->out->module->types, type);
-}
-static void open_strides(fst_dim *strides) {
-  for (int i = 0; i < FST_MAX_RANK; i++) strides[i] = FST_DIM_UNKNOWN;
-}
-
 // Nothing is left open, and `block` sees all symbols. The strides are then what they are, of sizes 0 and 1 too.
 static bool all_visible(specializer *sp, const fst_type_data *t, fst_block_id block) {
   for (int i = 0; i < t->rank; i++) {
@@ -181,6 +184,7 @@ fst_type join_types(specializer *sp, fst_type before, fst_type left, fst_block_i
     strides[i] = has_strides ? join_dim(sp, a->strides[i], b->strides[i], block) : FST_DIM_UNKNOWN;
   }
   if (row_major) open_strides(strides);
+  else if (are_open(strides, a->rank)) has_strides = false;
   return fst_type_tensor(types, a->dtype, a->rank, dims, has_strides ? strides : NULL, a->device_kind, a->device_index);
 }
 
