@@ -488,6 +488,44 @@ static void eval_cast(specializer *sp, world *w, const fst_node *n) {
   world_set(w, n->results[0], b);
 }
 
+// torch.tensor of a list whose items only the call knows: its numbers as they are, then the dtype.
+static fst_status eval_list_tensor(specializer *sp, world *w, fst_node_id id, bool *out_done) {
+  const fst_node *n = fst_node_get(sp->src, id);
+  const binding *items;
+  uint32_t count;
+  int64_t asked = FST_F32;
+  fst_types *types = sp->out->module->types;
+  binding list = world_get(sp, w, n->operands[0]), dtype = world_get(sp, w, n->operands[1]);
+  fst_type elem = fst_type_get(types, fst_value_type(sp->src, n->operands[0]))->elem;
+  bool is_int = fst_type_is(types, elem, FST_TY_INT), is_bool = fst_type_is(types, elem, FST_TY_BOOL), is_float = fst_type_is(types, elem, FST_TY_FLOAT);
+  *out_done = false;
+  if (known_items(sp, w, list, &items, &count) || !(is_int || is_bool || is_float) || dtype.kind != BOUND_VALUE) return NULL;
+  fst_dtype as_is = is_int ? FST_I64 : is_bool ? FST_BOOL : FST_F64;
+  bool has_dtype = !fst_value_is_none(sp->out, dtype.value);
+  if (has_dtype && !fst_value_const_int(sp->out, dtype.value, &asked)) return NULL;
+  for (uint32_t i = 2; i < n->operand_count; i++) {   // device, requires_grad
+    binding rest = world_get(sp, w, n->operands[i]);
+    bool truth;
+    const fst_const_data *c = rest.kind == BOUND_VALUE ? fst_value_const(sp->out, rest.value) : NULL;
+    bool is_cpu = c && c->kind == FST_CONST_DEVICE && !strcmp(fst_sym_text(&sp->out->module->strings, c->str), "cpu");
+    if (!is_cpu && !(rest.kind == BOUND_VALUE && fst_value_is_none(sp->out, rest.value)) && !(const_bool(sp, rest, &truth) && !truth)) return NULL;
+  }
+  fst_dim size = fresh_symbol(sp, w, false), one = 1;
+  fst_value_id operands[2] = {residual(sp, w, list, n->loc)};
+  operands[1] = emit(sp, w, FST_OP_LEN_T, operands, 1, fst_type_simple(types, FST_TY_INT), n->loc);
+  fst_value_get(sp->out, operands[1])->sym = size;
+  fst_value_id out = emit(sp, w, FST_OP_LIST_NUMBERS, operands, 2, fst_type_tensor(types, as_is, 1, &size, &one, FST_DEVICE_CPU, 0), n->loc);
+  fst_dtype wanted = has_dtype || is_float ? (fst_dtype)asked : as_is;
+  if (wanted != as_is) {
+    fst_value_id no = fst_graph_const_bool(sp->out, false), none = fst_graph_const_none(sp->out);
+    fst_value_id to[5] = {out, fst_graph_const_int(sp->out, wanted), no, no, none};
+    out = emit(sp, w, FST_OP_TO_DTYPE, to, 5, fst_type_tensor(types, wanted, 1, &size, &one, FST_DEVICE_CPU, 0), n->loc);
+  }
+  world_set(w, n->results[0], bind_value(out));
+  *out_done = true;
+  return NULL;
+}
+
 // ---- dispatch --------------------------------------------------------------------------------------
 
 static bool eval_tuple(specializer *sp, world *w, const fst_node *n) {
@@ -537,6 +575,7 @@ fst_status eval_data(specializer *sp, world *w, fst_node_id id, bool *out_done) 
       if (eval_isinstance(sp, w, n)) return NULL;
       break;
     case FST_OP_UNCHECKED_CAST: eval_cast(sp, w, n); return NULL;
+    case FST_OP_TENSOR: case FST_OP_AS_TENSOR_LIST: return eval_list_tensor(sp, w, id, out_done);
     default:
       if (eval_known_list(sp, w, n)) return NULL;
       if (eval_made_list(sp, w, id)) return NULL;

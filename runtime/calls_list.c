@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/dtype.h"
 #include "runtime/call.h"
 #include "runtime/calls.h"
 #include "runtime/object.h"
@@ -213,4 +214,13 @@ int32_t fst_call_list_remove(fst_call *call, void *list, const void *val, int64_
   int64_t at = fst_call_list_find(call, list, val);
   if (at < 0) return fst_ctx_raise(fst_ctx_of(call), "ValueError", loc, "list.remove(x): x not in list");
   return fst_call_list_del(call, list, at, loc);
+}
+
+void fst_call_list_numbers(fst_call *call, void *list, int64_t dtype, void *out) {
+  (void)call;
+  const fst_list_obj *l = list;
+  for (int64_t k = 0; k < l->len; k++) {
+    if (dtype == FST_BOOL) ((char *)out)[k] = l->items[k].i != 0;
+    else memcpy((char *)out + 8 * k, &l->items[k].i, 8);   // or the bits of the float that lies there
+  }
 }

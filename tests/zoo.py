@@ -333,13 +333,13 @@ def stack_loop():
 
 
 class ReadWhileAppending(nn.Module):
-    """A list that one round appends to and the next one reads, as numbers, as sizes, and as indices at the end."""
+    """A list that one round appends to and the next one reads, and that are indices at the end."""
 
     def forward(self, x: Tensor, n: int) -> Tuple[Tensor, Tensor, int]:
         keep: List[int] = [1]
         total = torch.zeros(3)
         for i in range(n):
-            total = total + torch.zeros(keep).numel() + torch.tensor(keep).sum()
+            total = total + len(keep) + torch.tensor(keep).sum()
             if bool(x[i] > 0):
                 keep.append(i + 1)
         return total, x[torch.tensor(keep)], len(keep)

@@ -255,6 +255,14 @@ static fst_status emit_item(method *m, const fst_node *n) {
   return NULL;
 }
 
+static void emit_list_numbers(method *m, const fst_node *n) {
+  ll_value v = make_place(m, n->results[0]);
+  LLVMValueRef args[] = {method_value(m, n->operands[0]).a, method_i64(m, fst_value_type_data(m->g, n->results[0])->dtype), v.a};
+  method_call(m, METHOD_CALL_list_numbers, args, 3);
+  v.c = NULL;
+  method_set(m, n->results[0], v);
+}
+
 // ---- state, checks ---------------------------------------------------------------------------------
 
 static void emit_state_get(method *m, const fst_node *n) {
@@ -342,6 +350,7 @@ fst_status method_node(method *m, fst_node_id id) {
       method_set(m, n->results[0], v);
       return NULL;
     case FST_OP_GUARD: emit_guard(m, n); return NULL;
+    case FST_OP_LIST_NUMBERS: emit_list_numbers(m, n); return NULL;
     case FST_OP_REFINE: method_set(m, n->results[0], method_value(m, n->operands[0])); return NULL;
     case FST_OP_UNCHECKED_CAST:
       method_set(m, n->results[0], method_unbox(m, fst_value_type(m->g, n->results[0]), method_box(m, n->operands[0])));
