@@ -7,7 +7,7 @@
 
 #include "codegen/contract/plan.h"
 
-enum { PACK_MAX_BYTES = 1 << 30 };
+enum { PACK_MAX_BYTES = 1 << 30, PACK_PANEL = 64, WIDEST_VECTOR = 16 };
 
 // ---- leaves: loads that stand for themselves, not for an index, and not behind a select ----
 
@@ -100,14 +100,24 @@ static bool pack_batches(const fst_emit *e, const fst_plan *p, fst_kx load, fst_
   return true;
 }
 
+// A row of a panel is what the widest tile reads at once. No vector of any target crosses the end of a panel: vectors are powers
+// of two and begin at multiples of themselves.
+static int64_t panel_columns(int64_t columns) {
+  if (columns >= PACK_PANEL) return PACK_PANEL;
+  int64_t panel = WIDEST_VECTOR;
+  while (panel / 2 >= columns) panel /= 2;
+  return (columns + panel - 1) / panel * panel;
+}
+
 static bool pack_make(const fst_emit *e, const fst_plan *p, const fst_product *product, fst_kx load, fst_pack *out) {
   const fst_kx_data *data = fst_emit_get(e, load);
   memset(out, 0, sizeof *out);
   out->buffer = data->index;
   out->element_bytes = (uint32_t)fst_dtype_size(data->dtype);
-  out->panel = (int64_t)p->lanes * p->vectors;
+  if (p->columns < 1) return false;
   out->columns = p->columns;
-  if (p->columns < 1 || !e->constants || !e->constants[data->index] || !pack_base(e, data, &out->base)) return false;
+  out->panel = panel_columns(p->columns);
+  if (!e->constants || !e->constants[data->index] || !pack_base(e, data, &out->base)) return false;
   if (!const_step(e, load, p->stmt->vars[p->lane], &out->column_step) || !out->column_step) return false;
   for (uint32_t i = 0; i < product->depth_count; i++) {
     if (product->depth[i].count < 1 || !const_step(e, load, product->depth[i].var, &out->depth_step[i])) return false;

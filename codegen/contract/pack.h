@@ -4,8 +4,9 @@
 
 #include <stdint.h>
 
-// One operand in the order in which a tile reads it: `panels` of `lanes` neighbouring columns, in each
-// all summed indices in loop order, in each the panel's columns; columns past the end are zero. Numbers only, so
+// One operand in the order in which a tile reads it: panels of neighbouring columns, in each all summed indices in loop
+// order, in each the panel's columns; columns past the end are zero. The width of a panel does not follow from the tile: a tile
+// may take a part of a panel, or parts of several, and one packing serves all feature levels of an artifact. Numbers only, so
 // that the same kernel with other weights packs them the same way.
 enum { FST_PACK_MAX_DIMS = 8 };
 typedef struct fst_pack {

@@ -60,6 +60,9 @@ typedef struct walker {
   fst_dtype dtype;
   bool shared;           // of a left side: rows lie `row_step` bytes apart from one pointer
   int64_t row_step;
+  // Of a packed right side: columns of a panel, and elements between a row of one panel and that of the next.
+  int64_t panel, panel_pitch;
+  LLVMValueRef *vectors; // where each vector begins, if the tile's columns are no whole panels; NULL: all from `ptr`
 } walker;
 
 static LLVMValueRef bytes_of(fst_emit *e, LLVMValueRef elements, fst_dtype dtype) {
@@ -135,17 +138,28 @@ static LLVMValueRef packed_batch(fst_emit *e, const tile *t, fst_kx load) {
   return at;
 }
 
+// Elements from the first panel's row to the same row at this column.
+static LLVMValueRef packed_column(fst_emit *e, const walker *w, LLVMValueRef column) {
+  LLVMValueRef panel = fst_emit_int(e, w->panel), number = LLVMBuildUDiv(e->b, column, panel, "");
+  return LLVMBuildNSWAdd(e->b, LLVMBuildNSWMul(e->b, number, fst_emit_int(e, w->panel_pitch), ""), LLVMBuildURem(e->b, column, panel, ""), "");
+}
+
 static walker packed_walker(fst_emit *e, const tile *t, const fst_product *product, const fst_leaf *leaf) {
   const fst_pack *pack = &e->packs.data[leaf->number];
   fst_dtype dtype = fst_emit_get(e, leaf->expr)->dtype;
-  walker w = {.dtype = dtype, .type = fst_llvm_memory_type(e->unit, dtype), .shared = true};
-  int64_t rows = 1;
-  for (uint32_t i = 0; i < pack->depth_count; i++) rows *= pack->depth[i];
+  walker w = {.dtype = dtype, .type = fst_llvm_memory_type(e->unit, dtype), .shared = true, .panel = pack->panel, .panel_pitch = pack->panel};
+  for (uint32_t i = 0; i < pack->depth_count; i++) w.panel_pitch *= pack->depth[i];
   LLVMValueRef at = LLVMBuildNSWMul(e->b, packed_batch(e, t, leaf->expr), fst_emit_int(e, fst_pack_matrix_elements(pack)), "");
-  at = LLVMBuildNSWAdd(e->b, at, LLVMBuildNSWMul(e->b, t->panel->number, fst_emit_int(e, rows * pack->panel), ""), "");
-  at = LLVMBuildNSWAdd(e->b, at, LLVMBuildNSWMul(e->b, packed_rows(e, product), fst_emit_int(e, pack->panel), ""), "");
-  w.ptr = gep(e, w.type, gep(e, e->unit->i8, e->packed[pack->buffer], fst_emit_int(e, (int64_t)pack->offset)), at);
-  w.step = bytes_of(e, fst_emit_int(e, pack->panel), dtype);
+  at = LLVMBuildNSWAdd(e->b, at, LLVMBuildNSWMul(e->b, packed_rows(e, product), fst_emit_int(e, w.panel), ""), "");
+  LLVMValueRef start = gep(e, w.type, gep(e, e->unit->i8, e->packed[pack->buffer], fst_emit_int(e, (int64_t)pack->offset)), at);
+  w.step = bytes_of(e, fst_emit_int(e, w.panel), dtype);
+  int64_t width = (int64_t)t->p->lanes * t->p->vectors;
+  if (width % w.panel == 0) {
+    w.ptr = gep(e, w.type, start, LLVMBuildNSWMul(e->b, t->panel->number, fst_emit_int(e, width / w.panel * w.panel_pitch), ""));
+    return w;
+  }
+  w.vectors = FST_NEW_ARRAY(e->arena, LLVMValueRef, t->vectors);
+  for (uint32_t v = 0; v < t->vectors; v++) w.vectors[v] = gep(e, w.type, start, packed_column(e, &w, plus(e, t->panel->column, (int64_t)v * t->lanes)));
   return w;
 }
 
@@ -256,11 +270,20 @@ static LLVMValueRef left_value(fst_emit *e, const step *s, uint32_t row, LLVMVal
   return result;
 }
 
+static LLVMValueRef right_address(fst_emit *e, const walker *w, uint32_t vector, uint32_t lanes, LLVMValueRef at) {
+  walker from = *w;
+  int64_t column = (int64_t)vector * lanes;
+  if (w->vectors) from.ptr = w->vectors[vector];
+  LLVMValueRef ptr = walker_at(e, &from, at);
+  if (w->vectors) return ptr;
+  return gep(e, w->type, ptr, fst_emit_int(e, w->panel ? column / w->panel * w->panel_pitch + column % w->panel : column));
+}
+
 static LLVMValueRef right_load(fst_emit *e, const step *s, const walker *w, fst_leaf_kind kind, uint32_t vector, LLVMValueRef at) {
   const tile *t = s->t;
   LLVMTypeRef type = fst_emit_vector_type(w->type, t->lanes);
   unsigned size = (unsigned)fst_dtype_size(w->dtype);
-  LLVMValueRef ptr = gep(e, w->type, walker_at(e, w, at), fst_emit_int(e, (int64_t)vector * t->lanes));
+  LLVMValueRef ptr = right_address(e, w, vector, t->lanes, at);
   LLVMValueRef mask = kind == FST_LEAF_MEMORY ? vector_mask(e, t, vector) : NULL, raw;
   if (mask) {
     LLVMTypeRef types[] = {type, e->unit->ptr};
