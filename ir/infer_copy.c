@@ -52,11 +52,37 @@ static bool join_agree(fst_infer *in, const fst_type_data *first, const fst_type
   return true;
 }
 
+static bool is_row_major(const fst_infer *in, fst_type type) {
+  const fst_type_data *t = fst_type_get(in->types, type);
+  bool open = t->has_strides;   // there but not known: whatever the sizes
+  for (int d = 0; d < t->rank; d++) open = open && !fst_dim_is_known(t->strides[d]);
+  return open || fst_type_is_contiguous(in->dims, in->types, type);
+}
+
+// A list whose length only the call can tell, of tensors that are alike: what they share, and a size that only the call
+// can tell along the dimension. Tensors of images whose layout is not row-major would decide on the result's.
+static int join_open(fst_infer *in, bool stacks) {
+  const fst_type_data *list = fst_infer_type(in, 0), *t = fst_type_get(in->types, list->elem);
+  int64_t axis;
+  if (list->kind != FST_TY_LIST || t->kind != FST_TY_TENSOR || t->rank < 0 || t->dtype == FST_DTYPE_UNKNOWN || t->rank + stacks >= FST_MAX_RANK || (!stacks && !t->rank)) return FST_INFER_UNKNOWN;
+  in->message = NULL;
+  if (t->rank > 3 && !is_row_major(in, list->elem)) return FST_INFER_UNKNOWN;
+  int rank = t->rank + stacks, dim = fst_args_int(in, "dim", 0, &axis) ? fst_infer_wrap_dim(in, axis, rank) : -1;
+  fst_dim dims[FST_MAX_RANK];
+  if (dim < 0) return in->message ? FST_INFER_RAISES : FST_INFER_UNKNOWN;
+  for (int d = 0; d < rank; d++) {
+    fst_dim known = d == dim ? FST_DIM_UNKNOWN : t->dims[d - (stacks && d > dim)];
+    dims[d] = fst_dim_is_known(known) ? known : fst_infer_fresh(in);
+  }
+  fst_infer_set_tensor(in, 0, t->dtype, rank, dims);
+  return FST_INFER_OK;
+}
+
 int fst_infer_cat(fst_infer *in) {
   const fst_type_data *types[JOIN_MAX], *first = NULL;
   int count = join_operands(in, types), format = -1;
   int64_t axis;
-  if (count < 0) return FST_INFER_UNKNOWN;
+  if (count < 0) return join_open(in, false);
   if (count == 0) return fst_infer_raise(in, "torch.cat(): expected a non-empty list of Tensors");
   if (!fst_args_int(in, "dim", 0, &axis)) return fst_infer_give_up(in, "dim is not a constant");
   fst_dtype dtype = types[0]->dtype;
@@ -87,7 +113,7 @@ int fst_infer_stack(fst_infer *in) {
   const fst_type_data *types[JOIN_MAX];
   int count = join_operands(in, types);
   int64_t axis;
-  if (count < 0) return FST_INFER_UNKNOWN;
+  if (count < 0) return join_open(in, true);
   if (count == 0) return fst_infer_raise(in, "stack expects a non-empty TensorList");
   if (!fst_args_int(in, "dim", 0, &axis)) return fst_infer_give_up(in, "dim is not a constant");
   int rank = types[0]->rank, dim = fst_infer_wrap_dim(in, axis, rank + 1);

@@ -623,7 +623,9 @@ binding open_tuple(specializer *sp, world *w, fst_value_id value) {
   binding *items = FST_NEW_ARRAY(&sp->arena, binding, t->count + 1);
   for (uint32_t i = 0; i < t->count; i++) {
     fst_value_id item = fst_node_get(sp->out, unpack)->results[i];
-    fst_value_set_type(sp->out, item, instantiate(sp, w, t->items[i]));
+    fst_type_kind kind = fst_type_kind_of(sp->out->module->types, t->items[i]);
+    bool changes = kind == FST_TY_LIST || kind == FST_TY_DICT;   // nobody follows what is put into it
+    fst_value_set_type(sp->out, item, changes ? fst_type_erase(sp->out->module->types, t->items[i]) : instantiate(sp, w, t->items[i]));
     items[i] = open_tuple(sp, w, item);
   }
   return new_tuple(sp, fst_value_type(sp->out, value), items, t->count);
@@ -658,6 +660,12 @@ static fst_status walk_once(specializer *sp, fst_graph **out) {
     fst_value *v = fst_value_get(sp->out, params.data[i]);
     fst_value_set_type(sp->out, params.data[i], instantiate(sp, &w, v->type));
     if (fst_type_is(src->module->types, v->type, FST_TY_INT)) v->sym = fresh_symbol(sp, &w, true);
+    const fst_type_data *t = fst_type_get(src->module->types, v->type);
+    if (t->kind == FST_TY_LIST || t->kind == FST_TY_DICT) {   // the call may put other things in
+      uint32_t site = (uint32_t)(src->nodes.len + i) + 1;
+      if (!sp->site_elem[site - 1].id) sp->site_elem[site - 1] = t->elem;
+      note_site(sp, params.data[i], site);
+    }
     world_set(&w, entry->params.data[i], open_tuple(sp, &w, params.data[i]));
   }
   fst_vec_free(&params);
@@ -685,7 +693,7 @@ fst_status fst_specialize(fst_graph *source, fst_state_forms *state, fst_graph *
     if ((n->op == FST_OP_STATE_GET || n->op == FST_OP_STATE_SET) && n->attr_int >= sp.slots) sp.slots = (uint32_t)n->attr_int + 1;
   }
   sp.position = FST_NEW_ARRAY(&sp.arena, uint32_t, source->nodes.len);
-  sp.site_elem = FST_NEW_ARRAY(&sp.arena, fst_type, source->nodes.len);
+  sp.site_elem = FST_NEW_ARRAY(&sp.arena, fst_type, source->nodes.len + fst_block_get(source, source->entry)->params.len);
   number_positions(&sp, source->entry);
   fst_status status = NULL;
   fst_graph *graph = NULL;

@@ -291,7 +291,7 @@ static container_role role_of(const fst_node *n) {
   static const struct { const char *name; container_role role; } roles[] = {
       {"append", ROLE_STORES}, {"_set_item", ROLE_STORES}, {"insert", ROLE_STORES}, {"extend", ROLE_MERGES}, {"add_", ROLE_MERGES}, {"add", ROLE_MERGES},
       {"update", ROLE_MERGES}, {"__getitem__", ROLE_TAKES}, {"select", ROLE_TAKES}, {"pop", ROLE_TAKES}, {"setdefault", ROLE_TAKES}, {"get", ROLE_TAKES_OR_NONE},
-      {"slice", ROLE_COPIES}, {"copy", ROLE_COPIES}, {"list", ROLE_COPIES}, {"mul", ROLE_COPIES}, {"mul_", ROLE_COPIES}, {"sorted", ROLE_COPIES}, {"values", ROLE_ITEMS}};
+      {"slice", ROLE_COPIES}, {"copy", ROLE_COPIES}, {"list", ROLE_COPIES}, {"mul", ROLE_COPIES}, {"mul_", ROLE_COPIES}, {"sorted", ROLE_COPIES}, {"values", ROLE_ITEMS}, {"items", ROLE_ITEMS}};
   const char *name = strchr(fst_op_name(n->op), ':') + 2;
   size_t len = strcspn(name, ".");
   for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
@@ -319,6 +319,11 @@ static fst_type result_type(specializer *sp, const world *w, container_role role
   const fst_type_data *t = fst_type_get(types, declared);
   if (role == ROLE_TAKES) return taken_type(sp, w, elem, declared);
   if (role == ROLE_TAKES_OR_NONE) return fst_type_optional(types, taken_type(sp, w, elem, t->kind == FST_TY_OPTIONAL ? t->elem : declared));
+  bool is_pair = role == ROLE_ITEMS && t->kind == FST_TY_LIST && fst_type_is(types, t->elem, FST_TY_TUPLE) && !fst_type_is(types, elem, FST_TY_TUPLE);
+  if (is_pair) {   // items(): key and value
+    fst_type pair[2] = {fst_type_get(types, t->elem)->items[0], is_lasting(types, elem) ? elem : fst_type_get(types, t->elem)->items[1]};
+    return fst_type_list(types, fst_type_tuple(types, pair, 2));
+  }
   bool is_list = role == ROLE_STORES || role == ROLE_MERGES || role == ROLE_COPIES || (role == ROLE_ITEMS && is_lasting(types, elem));
   return is_list && t->kind == FST_TY_LIST ? fst_type_list(types, elem) : declared;
 }

@@ -466,7 +466,11 @@ static bool percent_put(op_args *a, fst_buf *buf, char kind, const fst_val *v) {
 
 static int32_t op_percent(op_args *a) {
   const fst_str_obj *form = arg_str(a, 0);
-  int64_t used = 1;
+  // The right side is one value, or a tuple of several.
+  bool many = a->count == 2 && a->v[1].tag == FST_TAG_TUPLE;
+  const fst_tuple_obj *tuple = many ? (const fst_tuple_obj *)(const void *)a->v[1].p : NULL;
+  const fst_val *args = many ? tuple->items : a->v + 1;
+  int64_t used = 0, count = many ? tuple->len : a->count - 1;
   fst_buf buf = {0};
   for (int64_t i = 0; i < form->len; i++) {
     char c = form->bytes[i], kind = i + 1 < form->len ? form->bytes[i + 1] : '\0';
@@ -475,17 +479,17 @@ static int32_t op_percent(op_args *a) {
     } else if (kind == '%') {
       fst_buf_putc(&buf, '%');
       i++;
-    } else if (used >= a->count) {
+    } else if (used >= count) {
       fst_ctx_raise(a->ctx, "RuntimeError", 0, "Too few arguments for format string: %.200s", form->bytes);
       break;
-    } else if (!percent_put(a, &buf, kind, &a->v[used++])) {
+    } else if (!percent_put(a, &buf, kind, &args[used++])) {
       fst_ctx_raise(a->ctx, "RuntimeError", 0, "The specifier %%%c is not supported in TorchScript format strings", kind);
       break;
     } else {
       i++;
     }
   }
-  if (!a->ctx->raised.set && used < a->count) fst_ctx_raise(a->ctx, "RuntimeError", 0, "Too many arguments for format string: %.200s", form->bytes);
+  if (!a->ctx->raised.set && used < count) fst_ctx_raise(a->ctx, "RuntimeError", 0, "Too many arguments for format string: %.200s", form->bytes);
   return give_buf(a, &buf);
 }
 

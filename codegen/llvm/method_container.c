@@ -19,6 +19,14 @@ static void set_val(method *m, const fst_node *n, LLVMValueRef val) {
   method_set(m, n->results[0], method_unbox(m, fst_value_type(m->g, n->results[0]), val));
 }
 
+// The items of a tuple as the node's results.
+static void unpack_tuple(method *m, const fst_node *n, LLVMValueRef tuple) {
+  for (uint32_t r = 0; r < n->result_count; r++) {
+    LLVMValueRef at = method_address(m, tuple, (int64_t)offsetof(fst_tuple_obj, items) + (int64_t)r * (int64_t)sizeof(fst_val));
+    method_set(m, n->results[r], method_unbox(m, fst_value_type(m->g, n->results[r]), at));
+  }
+}
+
 static LLVMValueRef int_of(method *m, fst_value_id value, int64_t when_none) {
   return fst_value_is_none(m->g, value) ? method_i64(m, when_none) : method_value(m, value).a;
 }
@@ -185,7 +193,7 @@ static bool dict_op(method *m, const fst_node *n) {
   } else if (IS("keys") || IS("values") || IS("items")) {
     LLVMValueRef args[] = {dict, method_i64(m, IS("keys") ? 0 : IS("values") ? 1 : 2)};
     set_object(m, n, method_call(m, METHOD_CALL_dict_list, args, 2));
-  } else if (IS("copy")) {
+  } else if (IS("copy") || IS("dict")) {
     set_object(m, n, method_call(m, METHOD_CALL_dict_copy, &dict, 1));
   } else if (IS("clear")) {
     method_call(m, METHOD_CALL_dict_clear, &dict, 1);
@@ -217,6 +225,12 @@ static bool string_op(method *m, const fst_node *n) {
     set_object(m, n, method_call(m, METHOD_CALL_format, args, 3));
     return true;
   }
+  if (n->op == FST_OP_INT_STR || n->op == FST_OP_FLOAT_STR) {
+    LLVMValueRef out = out_val(m), args[] = {method_object(m, n->operands[0]), method_i64(m, n->op == FST_OP_INT_STR ? FST_TAG_INT : FST_TAG_FLOAT), method_loc(m, n->loc), out};
+    method_check(m, method_call(m, METHOD_CALL_to_number, args, 4));
+    set_val(m, n, out);
+    return true;
+  }
   if (n->op == FST_OP_ADD_STR) {
     LLVMValueRef args[] = {method_object(m, n->operands[0]), method_object(m, n->operands[1])};
     set_object(m, n, method_call(m, METHOD_CALL_str_concat, args, 2));
@@ -239,7 +253,8 @@ static bool string_op(method *m, const fst_node *n) {
     if (strcmp(str_ops[i], name)) continue;
     LLVMValueRef out = out_val(m), args[] = {method_i64(m, i), method_i64(m, n->operand_count), method_vals(m, n->operands, n->operand_count), out};
     method_check(m, method_call(m, METHOD_CALL_str_op, args, 4));
-    set_val(m, n, out);
+    if (n->result_count == 1) set_val(m, n, out);
+    else unpack_tuple(m, n, method_load(m, m->u->ptr, out, offsetof(fst_val, p)));
     return true;
   }
   return false;
@@ -355,6 +370,32 @@ static bool other_op(method *m, const fst_node *n) {
   }
 }
 
+// Joins the tensors of a list that exists; those of known lists are kernels.
+static bool join_op(method *m, const fst_node *n) {
+  if (n->op != FST_OP_STACK && n->op != FST_OP_CAT) return false;
+  const fst_type_data *list = fst_value_type_data(m->g, n->operands[0]);
+  if (list->kind != FST_TY_LIST || method_form(m, list->elem) != LL_TENSOR || method_form(m, fst_value_type(m->g, n->results[0])) != LL_TENSOR) return false;
+  LLVMValueRef out = out_val(m), dim = n->operand_count > 1 ? method_value(m, n->operands[1]).a : method_i64(m, 0);
+  LLVMValueRef args[] = {method_object(m, n->operands[0]), dim, method_i64(m, n->op == FST_OP_STACK), method_loc(m, n->loc), out};
+  method_check(m, method_call(m, METHOD_CALL_tensor_join, args, 5));
+  set_val(m, n, out);
+  return true;
+}
+
+// The tensor's elements as lists in lists, as deep as the result's type, which names the elements' type too.
+static bool tolist_op(method *m, const fst_node *n) {
+  if (n->op != FST_OP_TOLIST) return false;
+  const fst_type_data *t = fst_value_type_data(m->g, n->results[0]);
+  int64_t depth = 0;
+  for (; t->kind == FST_TY_LIST; depth++) t = fst_type_get(m->g->module->types, t->elem);
+  if (t->kind != FST_TY_INT && t->kind != FST_TY_FLOAT && t->kind != FST_TY_BOOL) return false;
+  int64_t tag = t->kind == FST_TY_INT ? FST_TAG_INT : t->kind == FST_TY_FLOAT ? FST_TAG_FLOAT : FST_TAG_BOOL;
+  LLVMValueRef out = out_val(m), args[] = {method_object(m, n->operands[0]), method_i64(m, depth), method_i64(m, tag), method_loc(m, n->loc), out};
+  method_check(m, method_call(m, METHOD_CALL_tensor_list, args, 5));
+  set_val(m, n, out);
+  return true;
+}
+
 fst_status method_container(method *m, fst_node_id id, bool *out_done) {
   const fst_node *n = fst_node_get(m->g, id);
   *out_done = true;
@@ -380,6 +421,6 @@ fst_status method_container(method *m, fst_node_id id, bool *out_done) {
     return NULL;
   }
   bool is_list = n->operand_count && fst_value_type_data(m->g, n->operands[0])->kind == FST_TY_LIST;
-  *out_done = container_op(m, n) || (is_list && list_op(m, n)) || dict_op(m, n) || tuple_op(m, n) || object_op(m, n) || string_op(m, n) || enum_op(m, n) || other_op(m, n);
+  *out_done = join_op(m, n) || tolist_op(m, n) || container_op(m, n) || (is_list && list_op(m, n)) || dict_op(m, n) || tuple_op(m, n) || object_op(m, n) || string_op(m, n) || enum_op(m, n) || other_op(m, n);
   return NULL;
 }

@@ -2,7 +2,7 @@
 import math
 import pathlib
 import sys
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -65,6 +65,19 @@ def ordered(a: List[int], b: List[float], c: List[str], d: List[bool]):
     a.sort()
     c.sort(reverse=True)
     return a, e, sorted(b), c, sorted(c), sorted(d)
+
+
+@case(([3, 1, 1, 2], ["a", "z", "b", ""]), ([], []))
+def ordered_tuples(numbers: List[int], names: List[str]):
+    a: List[Tuple[int, str]] = []
+    b: List[Tuple[float, Tuple[bool, int]]] = []
+    for number, name in zip(numbers, names):
+        a.append((number, name))
+        b.append((number / 2, (name > "b", len(name))))
+    a.sort()
+    c = sorted(b)
+    b.sort(reverse=True)
+    return a, b, c
 
 
 @case(([1], [1], ["a"], ["b"]), ([], [], [], []), ([1, 2], [1], ["a"], ["a"]))
@@ -162,6 +175,74 @@ def of_tensors(a: List[Tensor]):
     return a, b, len(b)
 
 
+@case((torch.arange(6.0).view(2, 3), torch.tensor([[1], [2]]), torch.tensor(True)), (torch.zeros(0, 3), torch.zeros(0, 4, dtype=torch.long), torch.tensor(False)),
+      raises("Output annotation element type and runtime tensor element type must match", torch.zeros(1, 2, dtype=torch.int64), torch.tensor([[1]]), torch.tensor(True)),
+      raises("Output annotation list dimension and runtime tensor dimension must match", torch.zeros(2), torch.tensor([[1]]), torch.tensor(True)),
+      raises("Output annotation list dimension and runtime tensor dimension must match", torch.zeros(2, 2), torch.tensor([[1]]), torch.tensor([True])))
+def to_lists(x: Tensor, n: Tensor, flag: Tensor):
+    a: List[List[float]] = x.tolist()
+    b: List[List[int]] = n.tolist()
+    c: bool = flag.tolist()
+    return a, b, c, len(a)
+
+
+# ---- tensors of lists of a length that only the call knows ----
+
+@case((torch.arange(3.0), 3), (torch.arange(3.0), 1), raises("stack expects a non-empty TensorList", torch.arange(3.0), 0))
+def stacked(x: Tensor, n: int):
+    rows: List[Tensor] = []
+    for i in range(n):
+        rows.append(x * float(i))
+    return torch.stack(rows) + 1, torch.stack(rows, 1), torch.stack(rows, -1).sum(0)
+
+
+@case((torch.arange(6.0).view(2, 3), 3), (torch.arange(6).view(2, 3), 2), raises("expected a non-empty list of Tensors", torch.zeros(1, 1), 0))
+def joined(x: Tensor, n: int):
+    rows: List[Tensor] = []
+    for i in range(n):
+        rows.append(x[:, i:])
+    return torch.cat(rows, 1) * 2, torch.cat(rows, -1)
+
+
+@case((torch.arange(3.0), 1), raises("stack expects each tensor to be equal size, but got [3] at entry 0 and [2] at entry 1", torch.arange(3.0), 2))
+def stacked_unequal(x: Tensor, n: int):
+    rows: List[Tensor] = []
+    for i in range(n):
+        rows.append(x[i:])
+    return torch.stack(rows)
+
+
+@case((torch.zeros(2, 3), 1), raises("Sizes of tensors must match except in dimension 1", torch.zeros(2, 3), 2))
+def joined_unequal(x: Tensor, n: int):
+    rows: List[Tensor] = []
+    for i in range(n):
+        rows.append(x[i:])
+    return torch.cat(rows, 1)
+
+
+@case((torch.arange(4.0), 3), (torch.zeros(0), 3), (torch.zeros(1), 1))
+def joined_twice(x: Tensor, n: int):
+    rows: List[Tensor] = [x]
+    for i in range(n):
+        rows.append(torch.cat(rows))
+    return rows, torch.cat(rows).sum()
+
+
+@case((torch.randn(4, 3), torch.tensor([0, 2, 1])), (torch.randn(2, 3), torch.tensor([0])))
+def rows_kept_elsewhere(x: Tensor, order: Tensor):
+    rows: List[Tensor] = []
+    last = x[0]
+    for i in range(order.size(0)):
+        last = last * x[int(order[i])]
+        rows.append(last)
+        rows.append(x[0].t())
+    out = torch.stack(rows)
+    rows[0].add_(1)
+    return out, rows
+
+
+# ---- dicts ----
+
 @case(({"a": 1}, "a"), ({"a": 1}, "b"), ({}, ""))
 def looked_up(a: Dict[str, int], b: str):
     return a.get(b), a.get(b, 5), a.setdefault(b, 7), a, b in a, len(a)
@@ -189,6 +270,16 @@ def from_pairs(names: List[str], x: Tensor):
     return dict(a), dict(b)
 
 
+@case(({"a": 1, "b": 2},), ({},))
+def copied(a: Dict[str, int]):
+    b = dict(a)
+    c = a.copy()
+    b["z"] = 0
+    c.update(b)
+    a.clear()
+    return a, b, c, {k: v * 2 for k, v in c.items()}, list(c.keys()), list(c), list(c.values())
+
+
 @case(({1.5: 1}, 1.5, {True: "t"}, True), raises("KeyError", {1.5: 1}, 2.5, {True: "t"}, True), raises("KeyError", {1.5: 1}, 1.5, {True: "t"}, False))
 def other_keys(a: Dict[float, int], b: float, c: Dict[bool, str], d: bool):
     return a[b], c[d]
@@ -198,6 +289,18 @@ def other_keys(a: Dict[float, int], b: float, c: Dict[bool, str], d: bool):
 def deleted_key(a: Dict[str, int], b: str):
     del a[b]
     return a
+
+
+@case(({"a": torch.ones(2)}, "a"), ({"a": torch.ones(2)}, "b"))
+def of_tensors_by_name(a: Dict[str, Tensor], b: str):
+    if b in a:
+        a[b] = a[b] + 1
+    else:
+        a[b] = torch.zeros(2)
+    total = torch.zeros(2)
+    for name, value in a.items():
+        total = total + value * len(name)
+    return a, total
 
 
 @case((3,), (0,))
@@ -265,9 +368,24 @@ def letters(s: str, i: int):
     return s[i], [c for c in s], len(s)
 
 
+@case(("a,b,,c", ","), ("", ","), ("abc", "bc"))
+def taken_apart(s: str, by: str):
+    return s.split(by), s.partition(by), s.rsplit(by, 1), by.join([s, s]), s.find(by), s.count(by), s.replace(by, "--"), by in s, s.startswith(by), s.endswith(by)
+
+
 @case(("  Ab c\t",), ("",), ("xYz1",))
 def changed(s: str):
     return s.strip(), s.upper(), s.lower(), s.title(), s.capitalize(), s.swapcase(), s.zfill(8), s.ljust(9, "."), s.rjust(9), s.center(9, "*"), s.isalpha(), s.isdigit()
+
+
+@case(("12", "1.5"), ("-7", "nan"), raises("invalid literal for int()", "x", "1.0"), raises("could not convert string to float", "1", "x"))
+def numbers_of_text(a: str, b: str):
+    return int(a) + 1, float(b) * 2
+
+
+@case((1, 2.5, "x", [1, 2], None), (0, 1e-7, "", [], "y"))
+def formatted(i: int, f: float, s: str, items: List[int], maybe: Optional[str]):
+    return "{} {} {} {} {}".format(i, f, s, items, maybe), f"{i}:{f}", "%s %s" % (i, s)
 
 
 @case.parametrize

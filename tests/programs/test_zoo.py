@@ -10,7 +10,7 @@ import side_by_side  # noqa: E402
 import zoo  # noqa: E402
 
 # Programs with ops that have no native code yet.
-FALL_BACK = {"stack_loop": ["aten::stack"], "classes": ["aten::add.Tensor", "aten::mul.Scalar"], "to_list": ["prim::tolist"]}
+FALL_BACK = {"classes": ["aten::add.Tensor", "aten::mul.Scalar"]}
 
 
 @pytest.mark.parametrize("name", zoo.names())
