@@ -48,6 +48,7 @@ typedef struct {
   fst_node_id yield[2];       // terminators of its blocks, placed once everything that they name is emitted
   fst_loc loc;
   fst_map heap;               // a's cell << 32 | b's cell -> cell of `into`, plus 1
+  size_t old_cells;           // existed before the split: one number in a, b and `into`
 } joiner;
 
 static bool is_uninit(const specializer *sp, binding b) {
@@ -100,7 +101,7 @@ static binding join_heap(joiner *j, binding a, binding b) {
   if (fst_map_get(&j->heap, key, &known)) return (binding){.kind = BOUND_HEAP, .heap = (uint32_t)(known - 1)};
   heap_cell ca = j->a->heap.data[a.heap], cb = j->b->heap.data[b.heap];
   uint32_t id = a.heap;
-  bool old = a.heap == b.heap && a.heap < j->into->heap.len;   // existed before the split
+  bool old = a.heap == b.heap && a.heap < j->old_cells;
   if (!old) {
     heap_cell cell = {.type = ca.type, .site = ca.site};
     id = (uint32_t)j->into->heap.len;
@@ -154,7 +155,7 @@ static binding join(joiner *j, binding a, binding b) {
   }
   if (a.kind == BOUND_HEAP && b.kind == BOUND_HEAP) {
     const heap_cell *ca = &j->a->heap.data[a.heap], *cb = &j->b->heap.data[b.heap];
-    bool old = a.heap < j->into->heap.len || b.heap < j->into->heap.len;
+    bool old = a.heap < j->old_cells || b.heap < j->old_cells;
     if (!ca->made.id && !cb->made.id && ca->count == cb->count && (!old || a.heap == b.heap)) return join_heap(j, a, b);
     if (a.heap == b.heap && fst_value_eq(ca->made, cb->made) && ca->made.id) return a;
   }
@@ -164,8 +165,7 @@ static binding join(joiner *j, binding a, binding b) {
 // A list or object of before the split whose contents the two paths left different.
 static void join_old_cells(joiner *j) {
   specializer *sp = j->sp;
-  size_t count = j->into->heap.len;
-  for (uint32_t i = 0; i < count; i++) {
+  for (uint32_t i = 0; i < j->old_cells; i++) {
     const heap_cell *a = &j->a->heap.data[i], *b = &j->b->heap.data[i];
     if (fst_value_eq(a->made, b->made) && a->items == b->items && a->count == b->count) {
       j->into->heap.data[i] = *a;
@@ -326,7 +326,7 @@ static void world_take(world *into, world *from) {
 }
 
 static void join_worlds(specializer *sp, world *w, world *a, world *b, fst_node_id node, fst_block_id block, uint32_t from, uint32_t at, fst_loc loc) {
-  joiner j = {.sp = sp, .a = a, .b = b, .into = w, .node = node, .loc = loc};
+  joiner j = {.sp = sp, .a = a, .b = b, .into = w, .old_cells = w->heap.len, .node = node, .loc = loc};
   for (uint32_t k = 0; k < 2; k++) j.yield[k] = fst_node_create(sp->out, FST_OP_YIELD, NULL, 0, 0, FST_NO_LOC);
   value_list live = {0};
   live_after(sp, block, from, at, &live);

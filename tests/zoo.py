@@ -756,6 +756,26 @@ def reductions():
     return script(Reductions())
 
 
+class JoinedLists(nn.Module):
+    """Lists that both ways of a branch make, beside others that only one way needs."""
+
+    def forward(self, x: Tensor, flag: bool) -> Tuple[List[Tensor], int]:
+        if flag:
+            column = x.reshape([3, 1])
+            out = [column.sum(1), x, x + 1]
+        else:
+            row = x.reshape([1, 3])
+            sizes = [x.size(0), 7]
+            out = [row.sum(0), x * 2, x * sizes[1]]
+        out.append(out[0] + out[2])
+        return out, len(out)
+
+
+@case(lambda: [(torch.arange(3.0), True), (torch.arange(3.0), False)])
+def joined_lists():
+    return script(JoinedLists())
+
+
 class Same(nn.Module):
     """`is` between tensors."""
 
