@@ -420,6 +420,14 @@ static int noneness(specializer *sp, binding b) {
   return kind == FST_TY_OPTIONAL || kind == FST_TY_ANY || kind == FST_TY_UNION ? -1 : 0;
 }
 
+// Views that are objects of their own whatever they are of; others may hand back what they are given.
+static bool makes_view(fst_op op) {
+  switch (op) {
+    case FST_OP_VIEW: case FST_OP_TRANSPOSE_INT: case FST_OP_PERMUTE: case FST_OP_SELECT_INT: case FST_OP_SLICE_TENSOR: case FST_OP_UNSQUEEZE: return true;
+    default: return false;
+  }
+}
+
 // Is the value a tensor that a node of this call made, and no other name of one?
 static bool is_fresh(const fst_graph *g, fst_value_id v) {
   fst_node_id def = fst_value_def(g, v);
@@ -429,7 +437,7 @@ static bool is_fresh(const fst_graph *g, fst_value_id v) {
   const fst_schema *schema = fst_op_schema(n->op);
   uint32_t result = fst_value_get(g, v)->index;
   return info->cls != FST_CLASS_CONTAINER && info->cls != FST_CLASS_ATTRIBUTE && info->cls != FST_CLASS_INTERNAL && info->cls != FST_CLASS_CALL &&
-         info->cls != FST_CLASS_CONTROL && result < schema->ret_count && !schema->rets[result].alias;
+         info->cls != FST_CLASS_CONTROL && result < schema->ret_count && (!schema->rets[result].alias || makes_view(n->op));
 }
 
 // Are the two tensors one object: 1, 0, -1 not known.
