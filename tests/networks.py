@@ -167,6 +167,12 @@ def convnext():
     return torch.jit.script(ConvNeXt([CNBlockConfig(16, 32, 1), CNBlockConfig(32, None, 1)], num_classes=10).eval())
 
 
+@network(images((1, 3, 64, 64), (2, 3, 64, 64)))
+def swin():
+    model = torchvision().models.SwinTransformer(patch_size=[4, 4], embed_dim=16, depths=[2, 2], num_heads=[2, 4], window_size=[4, 4], num_classes=10)
+    return torch.jit.script(model.eval())
+
+
 class DoubleConv(nn.Sequential):
     def __init__(self, inputs, outputs):
         super().__init__(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True),
@@ -213,6 +219,32 @@ def unet_bilinear():
 
 # ---- torch.nn ----
 
+class Recurrent(nn.Module):
+    """A layer of torch.nn inside a scripted module, which calls the one of its two forwards that is for plain tensors."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor):
+        return self.layer(x)
+
+
+@network(lambda: [(torch.randn(5, 2, 6),)] * 2)
+def lstm():
+    return torch.jit.script(Recurrent(nn.LSTM(6, 7, num_layers=2, bidirectional=True)).eval())
+
+
+@network(lambda: [(torch.randn(2, 5, 6),), (torch.randn(5, 6),)])
+def gru():
+    return torch.jit.script(Recurrent(nn.GRU(6, 7, num_layers=2, batch_first=True)).eval())
+
+
+@network(lambda: [(torch.randn(5, 2, 6),)])
+def rnn():
+    return torch.jit.script(Recurrent(nn.RNN(6, 7, nonlinearity="relu")).eval())
+
+
 @network(lambda: [(torch.randn(2, 5, 6),)])
 def lstm_traced():
     return torch.jit.trace(nn.LSTM(6, 7, batch_first=True).eval(), torch.randn(2, 5, 6))
@@ -236,6 +268,22 @@ def transformer_encoder_scripted():
 @network(lambda: [(torch.randn(2, 5, 16),)])
 def transformer_encoder_traced():
     return torch.jit.trace(transformer_encoder(), torch.randn(2, 5, 16))
+
+
+class Translator(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.transformer = nn.Transformer(16, 4, 1, 1, 32, batch_first=True)
+        self.words = nn.Embedding(20, 16)
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        mask = torch.triu(torch.full((target.size(1), target.size(1)), float("-inf")), 1)
+        return self.transformer(self.words(source), self.words(target), tgt_mask=mask)
+
+
+@network(lambda: [(torch.randint(20, (2, 5)), torch.randint(20, (2, 4)))])
+def transformer():
+    return torch.jit.script(Translator().eval())
 
 
 class Attention(nn.Module):
