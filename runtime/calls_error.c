@@ -46,6 +46,12 @@ int32_t fst_call_raise_text(fst_call *call, int64_t text, int64_t a, int64_t b, 
   return status;
 }
 
+void fst_call_located(fst_call *call, int64_t loc) {
+  fst_ctx *ctx = fst_ctx_of(call);
+  bool known = loc > 0 && ctx->plan && loc < (int64_t)ctx->plan->locs_count;
+  if (ctx->raised.set && !ctx->raised.loc && known) ctx->raised.loc = (uint32_t)loc;
+}
+
 void fst_call_print(fst_call *call, int64_t count, const void *vals) {
   const fst_val *v = vals;
   fst_buf buf = {0};

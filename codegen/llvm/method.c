@@ -47,8 +47,10 @@ LLVMValueRef method_call(method *m, method_call_id id, LLVMValueRef *args, uint3
 LLVMBasicBlockRef method_new_block(method *m, const char *name) { return LLVMAppendBasicBlockInContext(m->u->context, m->fn, name); }
 
 static void leave_when(method *m, LLVMValueRef condition) {
-  LLVMBasicBlockRef go_on = method_new_block(m, "ok");
-  LLVMBuildCondBr(m->b, condition, m->fail, go_on);
+  LLVMBasicBlockRef go_on = method_new_block(m, "ok"), here = LLVMGetInsertBlock(m->b);
+  LLVMValueRef loc = method_loc(m, m->loc);
+  LLVMBuildCondBr(m->b, condition, m->call_failed, go_on);
+  LLVMAddIncoming(m->failed_at, &loc, &here, 1);
   LLVMPositionBuilderAtEnd(m->b, go_on);
 }
 
@@ -335,6 +337,7 @@ fst_status method_block(method *m, fst_block_id block) {
   for (FST_EACH_NODE(m->g, block, id)) {
     const fst_node *n = fst_node_get(m->g, id);
     if (LLVMGetBasicBlockTerminator(LLVMGetInsertBlock(m->b))) return NULL;   // raised: the rest is dead
+    m->loc = n->loc;
     switch (n->op) {
       case FST_OP_YIELD: return NULL;
       case FST_OP_IF: FST_TRY(emit_if(m, n)); break;
@@ -407,6 +410,12 @@ static void open_function(method *m, uint32_t number) {
   m->weights = method_load(m, m->u->ptr, m->call, offsetof(fst_call, weights));
   m->state = method_load(m, m->u->ptr, m->call, offsetof(fst_call, state));
   m->consts = method_load(m, m->u->ptr, m->call, offsetof(fst_call, consts));
+  m->call_failed = method_new_block(m, "call_failed");
+  LLVMPositionBuilderAtEnd(m->b, m->call_failed);
+  m->failed_at = LLVMBuildPhi(m->b, m->u->i64, "");
+  method_call(m, METHOD_CALL_located, &m->failed_at, 1);
+  LLVMBuildBr(m->b, m->fail);
+  LLVMPositionBuilderAtEnd(m->b, start);
 }
 
 fst_status fst_llvm_method_emit(fst_llvm_unit *unit, const fst_graph *graph, uint32_t number, fst_blob *blob, fst_plan_tables *tables, fst_text *fallbacks) {

@@ -32,6 +32,9 @@ typedef struct method {
   LLVMValueRef calls, weights, state, consts, memory;   // loaded once; `memory` is the arena
   LLVMValueRef arena_call;          // its size operand is set when all kernels are known
   LLVMBasicBlockRef fail;           // returns 1
+  LLVMBasicBlockRef call_failed;    // a runtime call failed: its error is told where (`failed_at`), then `fail`
+  LLVMValueRef failed_at;           // phi: plan location of the node whose call it was
+  fst_loc loc;                      // of the node that code is made for
   ll_value *values;                 // by value id
   LLVMValueRef *symbols;            // by symbol, NULL until defined
   uint32_t symbol_count;

@@ -271,8 +271,9 @@ def test_ops_without_native_code_run_through_libtorch(archives):
     with pytest.raises(firesteel.Error, match="aten::linalg_inv") as raised:
         firesteel.compile(archives / "Foreign.pt", inputs={"x": "f32[2, 2]"}, out=archives / "no.fst")
     assert "aten::cholesky_inverse" in str(raised.value)
-    with pytest.raises(firesteel.Error, match="singular"):
+    with pytest.raises(firesteel.Error, match="singular") as raised:
         model(np.zeros((2, 2), np.float32))
+    assert raised.value.location.startswith("code/__torch__/")  # though libtorch, which refused, knows of no model
 
 
 def test_exceptions_carry_class_text_and_line(rich):
