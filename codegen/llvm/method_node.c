@@ -312,7 +312,12 @@ static fst_status emit_fallback(method *m, const fst_node *n) {
                          method_vals(m, n->operands, n->operand_count), method_i64(m, n->result_count), out};
   method_check(m, method_call(m, METHOD_CALL_fallback, args, 5));
   for (uint32_t r = 0; r < n->result_count; r++) {
-    method_set(m, n->results[r], method_unbox(m, fst_value_type(m->g, n->results[r]), method_address(m, out, (int64_t)r * (int64_t)sizeof(fst_val))));
+    LLVMValueRef val = method_address(m, out, (int64_t)r * (int64_t)sizeof(fst_val));
+    if (known_tensor(m, n->results[r])) {
+      LLVMValueRef is_other = LLVMBuildICmp(m->b, LLVMIntNE, method_load(m, m->u->i32, val, offsetof(fst_val, tag)), LLVMConstInt(m->u->i32, FST_TAG_TENSOR, 0), "");
+      method_raise_text(m, is_other, "an op that PyTorch ran gave something else than a dense tensor", method_i64(m, 0), method_i64(m, 0), n->loc);
+    }
+    method_set(m, n->results[r], method_unbox(m, fst_value_type(m->g, n->results[r]), val));
     if (known_tensor(m, n->results[r])) check_result(m, n, n->results[r]);
   }
   return NULL;

@@ -300,7 +300,11 @@ static void dynamic_of(method *m, fst_value_id value, LLVMValueRef *out_tag, LLV
     return;
   }
   if (form == LL_TENSOR || form == LL_OBJECT) {
-    *out_payload = LLVMBuildPtrToInt(m->b, method_object(m, value), m->u->i64, "");
+    LLVMValueRef object = method_object(m, value);
+    // What is a tensor only for libtorch (sparse, quantized) says so itself.
+    if (form == LL_OBJECT && type_of(m, type)->kind == FST_TY_TENSOR)
+      *out_tag = LLVMBuildZExt(m->b, method_load(m, LLVMIntTypeInContext(m->u->context, 8 * sizeof(((fst_obj *)0)->tag)), object, offsetof(fst_obj, tag)), m->u->i32, "");
+    *out_payload = LLVMBuildPtrToInt(m->b, object, m->u->i64, "");
     return;
   }
   ll_value v = method_value(m, value);

@@ -15,6 +15,7 @@ static_assert(TORCH_VERSION_MAJOR == FST_TORCH_MAJOR && TORCH_VERSION_MINOR == F
 namespace fst {
 namespace {
 
+using c10::IValue;
 using torch::jit::Operator;
 
 // "ns::name.overload(...) -> ..." or just the name.
@@ -72,6 +73,14 @@ void push_arguments(converter &convert, const c10::FunctionSchema &schema, int64
   }
 }
 
+// A fresh tensor that is only marked as conjugate or negative is made so: nobody else sees its memory. (A view
+// that is marked stays libtorch's own.)
+IValue settled(const IValue &value, const c10::FunctionSchema &schema, size_t result) {
+  bool is_view = schema.is_vararg() || result >= schema.returns().size() || schema.returns()[result].alias_info();
+  if (is_view || !value.isTensor() || !value.toTensor().defined()) return value;
+  return value.toTensor().resolve_conj().resolve_neg();
+}
+
 void call_op(const fst_bridge_host *host, const char *text, int64_t count, const fst_val *args, int64_t results, fst_val *out) {
   if (host->version != FST_BRIDGE_VERSION || host->abi_version != FST_ABI_VERSION) throw failure{FST_ERR_INTERNAL, "runtime and bridge are of different versions"};
   auto op = operator_find(text);
@@ -94,7 +103,7 @@ void call_op(const fst_bridge_host *host, const char *text, int64_t count, const
   size_t first = stack.size() - static_cast<size_t>(results);
   int64_t done = 0;
   try {
-    for (; done < results; done++) out[done] = convert.from_torch(stack[first + static_cast<size_t>(done)]);
+    for (; done < results; done++) out[done] = convert.from_torch(settled(stack[first + static_cast<size_t>(done)], schema, static_cast<size_t>(done)));
   } catch (...) {
     convert.drop(out, done);
     throw;
