@@ -146,7 +146,9 @@ static void test_threads(void **state) {
   int fd = mkstemps(path, 3);
   assert_true(fd >= 0 && write(fd, source, sizeof source - 1) == (ssize_t)sizeof source - 1);
   close(fd);
-  fst_open_options options = {.size = sizeof options, .worker = FST_WORKER};
+  // A sanitized runtime may use the worker of another build, which compiles faster.
+  const char *other = getenv("FST_WORKER");
+  fst_open_options options = {.size = sizeof options, .worker = other ? other : FST_WORKER};
   fst_failure *failure = fst_open(path, &options, &model);
   if (failure) fail_msg("%s", fst_failure_message(failure));
   pthread_t threads[THREADS];
