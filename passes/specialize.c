@@ -213,7 +213,7 @@ void learn_equal(specializer *sp, world *w, fst_dim a, fst_dim b) {
     symbol = other;
   }
   if (mentions(sp->out->dims, b, symbol)) return;   // s0 == max(s0, 0) bounds it, and replaces nothing
-  while (w->facts.len <= symbol) fst_vec_push(&w->facts, FST_DIM_UNKNOWN);
+  while (w->facts.len <= symbol) WORLD_PUSH(sp, &w->facts, FST_DIM_UNKNOWN);
   w->facts.data[symbol] = b;
   // Facts stay closed under each other, so that one substitution is enough.
   for (size_t i = 0; i < w->facts.len; i++)
@@ -234,9 +234,9 @@ world world_clone(specializer *sp, const world *w) {
   memset(&c.heap, 0, sizeof c.heap);
   memset(&c.facts, 0, sizeof c.facts);
   memset(&c.choices, 0, sizeof c.choices);
-  for (size_t i = 0; i < w->choices.len; i++) fst_vec_push(&c.choices, w->choices.data[i]);
-  for (size_t i = 0; i < w->heap.len; i++) fst_vec_push(&c.heap, w->heap.data[i]);
-  for (size_t i = 0; i < w->facts.len; i++) fst_vec_push(&c.facts, w->facts.data[i]);
+  for (size_t i = 0; i < w->choices.len; i++) WORLD_PUSH(sp, &c.choices, w->choices.data[i]);
+  for (size_t i = 0; i < w->heap.len; i++) WORLD_PUSH(sp, &c.heap, w->heap.data[i]);
+  for (size_t i = 0; i < w->facts.len; i++) WORLD_PUSH(sp, &c.facts, w->facts.data[i]);
   return c;
 }
 

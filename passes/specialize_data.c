@@ -14,7 +14,7 @@ binding new_tuple(specializer *sp, fst_type type, const binding *items, uint32_t
 binding new_list(specializer *sp, world *w, fst_type type, uint32_t site, const binding *items, uint32_t count) {
   (void)sp;
   heap_cell cell = {.type = type, .site = site, .count = count, .items = items};
-  fst_vec_push(&w->heap, cell);
+  WORLD_PUSH(sp, &w->heap, cell);
   return (binding){.kind = BOUND_HEAP, .heap = (uint32_t)w->heap.len - 1};
 }
 

@@ -105,7 +105,7 @@ static binding join_heap(joiner *j, binding a, binding b) {
   if (!old) {
     heap_cell cell = {.type = ca.type, .site = ca.site};
     id = (uint32_t)j->into->heap.len;
-    fst_vec_push(&j->into->heap, cell);
+    WORLD_PUSH(sp, &j->into->heap, cell);
   }
   fst_map_set(&j->heap, key, (uint64_t)id + 1);
   binding *items = FST_NEW_ARRAY(&sp->arena, binding, ca.count + 1);
@@ -308,16 +308,9 @@ static void splice_after(specializer *sp, fst_block_id from, fst_node_id node) {
   sp->block_moved.data[from.id] = fst_node_get(sp->out, node)->block;
 }
 
-static void world_free(world *w) {
-  fst_vec_free(&w->heap);
-  fst_vec_free(&w->facts);
-  fst_vec_free(&w->choices);
-}
-
 // Worlds are values; one takes the place of another, which keeps its block.
 static void world_take(world *into, world *from) {
   fst_block_id block = into->block;
-  world_free(into);
   *into = *from;
   into->block = block;
   memset(&from->heap, 0, sizeof from->heap);
@@ -386,8 +379,6 @@ fst_status eval_if(specializer *sp, world *w, fst_node_id id, uint32_t to, uint3
     }
     join_worlds(sp, w, &path[0], &path[1], made, n->block, from, at, n->loc);
   }
-  world_free(&path[0]);
-  world_free(&path[1]);
   return NULL;
 }
 
@@ -649,7 +640,6 @@ fst_status eval_loop(specializer *sp, world *w, fst_node_id id) {
       if (!inner.dead) join_state_types(sp, state_type, &inner, w->block, &changed);
       if (changed) held = false;
     }
-    world_free(&inner);
     if (status) {
       fst_vec_free(&ls.leaves);
       return status;

@@ -48,7 +48,7 @@ static void learn_one_of(specializer *sp, world *w, fst_dim a, fst_value_id list
     ch.numbers[ch.count++] = item->i;
   }
   if (ch.count == 1) learn_equal(sp, w, a, fst_dim_const(sp->out->dims, ch.numbers[0]));
-  else fst_vec_push(&w->choices, ch);
+  else WORLD_PUSH(sp, &w->choices, ch);
 }
 
 static void learn_different(specializer *sp, world *w, fst_dim a, fst_dim b) {

@@ -2,6 +2,8 @@
 #ifndef FST_PASSES_SPECIALIZE_INTERNAL_H
 #define FST_PASSES_SPECIALIZE_INTERNAL_H
 
+#include <string.h>
+
 #include "base/vec.h"
 #include "ir/infer.h"
 #include "passes/specialize.h"
@@ -46,6 +48,19 @@ typedef struct choice {
   uint32_t count;
   int64_t numbers[MOST_CHOICES];
 } choice;
+
+// Worlds are values that come and go on every path: what they hold grows in the specializer's arena, and none has to be freed.
+#define WORLD_PUSH(sp, v, item)                                                             \
+  do {                                                                                      \
+    if ((v)->len == (v)->cap) {                                                             \
+      size_t cap_ = (v)->cap ? 2 * (v)->cap : 8;                                            \
+      void *grown_ = fst_arena_alloc(&(sp)->arena, cap_ * sizeof *(v)->data);               \
+      if ((v)->len) memcpy(grown_, (v)->data, (v)->len * sizeof *(v)->data);                \
+      (v)->data = grown_;                                                                   \
+      (v)->cap = cap_;                                                                      \
+    }                                                                                       \
+    (v)->data[(v)->len++] = (item);                                                         \
+  } while (0)
 
 typedef struct world {
   binding *bound;                // by value id of the old graph
