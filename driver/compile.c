@@ -2,7 +2,8 @@
 //
 // Each requested signature is compiled for every form the state may have when the method is called: it starts
 // from the saved state (and the present one), and whatever forms the compiled methods leave behind are
-// compiled too, until nothing new turns up. Past MAX_FORMS sizes in them stop being constants.
+// compiled too, until nothing new turns up. Past MAX_FORMS sizes in them stop being constants. A counter is told apart
+// in no form.
 #include "driver/compile.h"
 
 #include <stdio.h>
@@ -211,9 +212,37 @@ static fst_status parse_form(compilation *c, const char *text, size_t len, fst_s
   return NULL;
 }
 
+// Is the value computed, by arithmetic alone, from what the slot holds?
+static bool counts_on(const fst_graph *g, fst_value_id value, int64_t slot, int depth) {
+  fst_node_id def = fst_value_def(g, value);
+  if (!def.id || !depth) return false;
+  const fst_node *n = fst_node_get(g, def);
+  if (n->op == FST_OP_STATE_GET) return n->attr_int == slot;
+  if (n->op == FST_OP_UNKNOWN || fst_op_get(n->op)->cls != FST_CLASS_SCALAR) return false;
+  for (uint32_t i = 0; i < n->operand_count; i++)
+    if (counts_on(g, n->operands[i], slot, depth - 1)) return true;
+  return false;
+}
+
+// A counter has a new value at every call: its values are never told apart.
+static void loosen_counters(compilation *c) {
+  enum { MOST_STEPS = 8 };
+  for (size_t i = 0; i < c->methods.len; i++) {
+    const fst_graph *g = c->methods.data[i].frozen;
+    for (size_t k = 1; k < g->nodes.len; k++) {
+      const fst_node *n = g->nodes.data[k];
+      if (n->op != FST_OP_STATE_SET || !n->block.id || !fst_type_is(c->module->types, fst_value_type(g, n->operands[0]), FST_TY_INT)) continue;
+      if (counts_on(g, n->operands[0], n->attr_int, MOST_STEPS)) c->loose[n->attr_int] = true;
+    }
+  }
+}
+
 static fst_status first_forms(compilation *c) {
   size_t slots = c->layout.slots.len;
-  if (!c->loose) c->loose = FST_NEW_ARRAY(&c->arena, bool, slots + 1);
+  if (!c->loose) {
+    c->loose = FST_NEW_ARRAY(&c->arena, bool, slots + 1);
+    loosen_counters(c);
+  }
   fst_slot_form *form = FST_NEW_ARRAY(&c->arena, fst_slot_form, slots + 1);
   fst_vec_clear(&c->forms);
   for (size_t s = 0; s < slots; s++) form[s] = saved_form(c, &c->layout.slots.data[s]);
@@ -324,6 +353,32 @@ static uint32_t plan_tensor(const_maker *k, uint32_t index) {
   return fst_plan_const_tensor(k->out->tables, (uint32_t)s, info->offset * (int64_t)fst_dtype_size(t->dtype), (uint32_t)t->dtype, (uint32_t)t->rank, t->dims, t->strides);
 }
 
+static uint32_t *plan_names(const_maker *k, const fst_sym *names, uint32_t count) {
+  uint32_t *out = FST_NEW_ARRAY(&k->c->arena, uint32_t, count + 1);
+  for (uint32_t i = 0; i < count; i++) out[i] = fst_plan_cstring_add(k->out->tables, fst_sym_text(&k->c->module->strings, names[i]));
+  return out;
+}
+
+static uint32_t plan_enum(const_maker *k, const fst_const_data *d) {
+  fst_module *module = k->c->module;
+  const fst_class cls = *fst_module_class(module, fst_module_find_class(module, d->str));
+  uint32_t member = 0;
+  for (uint32_t i = 0; i < cls.member_count; i++)
+    if (cls.member_names[i] == d->member) member = i;
+  uint32_t number = fst_plan_class_add(k->out->tables, fst_sym_text(&module->strings, cls.name), FST_PLAN_CLASS_ENUM, plan_names(k, cls.member_names, cls.member_count),
+                                       plan_consts(k, cls.member_values, cls.member_count), cls.member_count);
+  return fst_plan_const_scalar(k->out->tables, FST_TAG_ENUM, (int64_t)number << 32 | member);
+}
+
+static uint32_t plan_object(const_maker *k, uint32_t index) {
+  fst_module *module = k->c->module;
+  const fst_object_info object = module->objects.data[index];
+  const fst_class cls = *fst_module_class(module, object.cls);
+  uint32_t *items = plan_consts(k, object.attrs, cls.attr_count);
+  uint32_t number = fst_plan_class_add(k->out->tables, fst_sym_text(&module->strings, cls.name), FST_PLAN_CLASS_PLAIN, plan_names(k, cls.attr_names, cls.attr_count), NULL, cls.attr_count);
+  return fst_plan_const_object(k->out->tables, number, items, cls.attr_count);
+}
+
 static uint32_t plan_const(const_maker *k, fst_const id) {
   uint64_t known;
   if (fst_map_get(&k->made, id.id, &known)) return (uint32_t)known;
@@ -339,6 +394,9 @@ static uint32_t plan_const(const_maker *k, fst_const id) {
     case FST_CONST_COMPLEX: out = fst_plan_const_complex(t, d->c.re, d->c.im); break;
     case FST_CONST_STR: out = fst_plan_const_str(t, fst_sym_text(s, d->str), fst_sym_len(s, d->str)); break;
     case FST_CONST_TENSOR: out = plan_tensor(k, d->index); break;
+    case FST_CONST_DEVICE: out = fst_plan_const_scalar(t, FST_TAG_DEVICE, fst_device_bits(fst_sym_text(s, d->str))); break;
+    case FST_CONST_ENUM: out = plan_enum(k, d); break;
+    case FST_CONST_OBJECT: out = plan_object(k, d->index); break;
     case FST_CONST_LIST: {
       fst_list_info list = module->lists.data[d->index];
       out = fst_plan_const_items(t, FST_TAG_LIST, plan_consts(k, list.items, list.count), list.count);

@@ -322,6 +322,12 @@ fst_type fst_type_erase(fst_types *types, fst_type type) {
   }
 }
 
+int64_t fst_device_bits(const char *text) {
+  int64_t kind = strncmp(text, "cuda", 4) == 0 ? FST_DEVICE_CUDA : FST_DEVICE_CPU, index = 0;
+  for (const char *c = strchr(text, ':'); c && c[1] >= '0' && c[1] <= '9'; c++) index = index * 10 + (c[1] - '0');
+  return kind | index << 8;
+}
+
 bool fst_type_has_tensor(const fst_types *types, fst_type type) {
   const fst_type_data *t = fst_type_get(types, type);
   if (t->kind == FST_TY_TENSOR) return true;

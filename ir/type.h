@@ -24,6 +24,7 @@ typedef enum {
 
 enum { FST_MAX_RANK = 16, FST_RANK_UNKNOWN = -1 };
 enum { FST_DEVICE_CPU = 0, FST_DEVICE_CUDA = 1, FST_DEVICE_UNKNOWN = -1 };
+int64_t fst_device_bits(const char *text);   // "cuda:1" as the payload of a fst_val: kind | index << 8
 
 typedef struct fst_type_data {
   fst_type_kind kind;

@@ -130,12 +130,6 @@ static uint32_t const_tensor(method *m, uint32_t index) {
   return fst_plan_const_tensor(m->tables, s, info->offset * (int64_t)fst_dtype_size(t->dtype), (uint32_t)t->dtype, (uint32_t)t->rank, sizes, strides);
 }
 
-static int64_t device_bits(const char *text) {
-  int64_t kind = strncmp(text, "cuda", 4) == 0 ? FST_DEVICE_CUDA : FST_DEVICE_CPU, index = 0;
-  for (const char *c = strchr(text, ':'); c && c[1] >= '0' && c[1] <= '9'; c++) index = index * 10 + (c[1] - '0');
-  return kind | index << 8;
-}
-
 uint32_t method_const(method *m, fst_const id) {
   uint64_t known;
   if (fst_map_get(&m->consts_index, id.id, &known)) return (uint32_t)known;
@@ -150,7 +144,7 @@ uint32_t method_const(method *m, fst_const id) {
     case FST_CONST_FLOAT: out = fst_plan_const_double(m->tables, c->f); break;
     case FST_CONST_COMPLEX: out = fst_plan_const_complex(m->tables, c->c.re, c->c.im); break;
     case FST_CONST_STR: out = fst_plan_const_str(m->tables, fst_sym_text(s, c->str), fst_sym_len(s, c->str)); break;
-    case FST_CONST_DEVICE: out = fst_plan_const_scalar(m->tables, FST_TAG_DEVICE, device_bits(fst_sym_text(s, c->str))); break;
+    case FST_CONST_DEVICE: out = fst_plan_const_scalar(m->tables, FST_TAG_DEVICE, fst_device_bits(fst_sym_text(s, c->str))); break;
     case FST_CONST_TENSOR: out = const_tensor(m, c->index); break;
     case FST_CONST_ENUM: {
       fst_class_id cls = fst_module_find_class(module, c->str);
@@ -212,7 +206,7 @@ static ll_value literal(method *m, const fst_value *v) {
     case FST_CONST_BOOL: out.a = LLVMConstInt(m->u->i1, c->b, 0); break;
     case FST_CONST_INT: out.a = method_i64(m, c->i); break;
     case FST_CONST_FLOAT: out.a = LLVMConstReal(m->u->f64, c->f); break;
-    case FST_CONST_DEVICE: out.a = method_i64(m, device_bits(fst_sym_text(&m->g->module->strings, c->str))); break;
+    case FST_CONST_DEVICE: out.a = method_i64(m, fst_device_bits(fst_sym_text(&m->g->module->strings, c->str))); break;
     case FST_CONST_ENUM:
       out.a = LLVMConstInt(m->u->i32, FST_TAG_ENUM, 0);
       out.b = method_load(m, m->u->i64, m->consts, (int64_t)method_const(m, v->constant) * (int64_t)sizeof(fst_val) + (int64_t)offsetof(fst_val, i));
