@@ -62,7 +62,7 @@ def type_of(value):
 
     if isinstance(value, int):
         return "int"
-    names = {"float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32", "bool": "bool"}
+    names = {"float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32", "bool": "b8"}
     a = np.load(value, mmap_mode="r")
     return f"{names[str(a.dtype)]}[{', '.join(map(str, a.shape))}]"
 

@@ -66,9 +66,9 @@ int fst_command_check(int argc, char **argv) {
   const fst_option options[] = {
       FST_LIST("--input", "NAME=VALUE", "an argument, see above", &o.inputs),
       FST_LIST("--inputs", "FILE.npz", "arguments by name", &o.files),
-      FST_TEXT("--method", "NAME", "what to call; forward", &o.method),
-      FST_TEXT("--rtol", "X", "relative tolerance; PyTorch's assert_close for each dtype", &o.relative),
-      FST_TEXT("--atol", "X", "absolute tolerance; likewise", &o.absolute),
+      FST_TEXT("--method", "NAME", "what to call (default: forward)", &o.method),
+      FST_TEXT("--rtol", "X", "relative tolerance (default: that of PyTorch's assert_close for the dtype)", &o.relative),
+      FST_TEXT("--atol", "X", "absolute tolerance (default: likewise)", &o.absolute),
   };
   int code = fst_args_parse(fst_command_find("check"), argc, argv, options, sizeof options / sizeof *options, 2, 2, &words);
   if (code < 0) code = fst_report_status(check_words(&o, &words));

@@ -17,12 +17,18 @@ int fst_command_opt(int argc, char **argv);
   "  --input sr=16000                a number; also true, false, none, \"text\", [1, 2], (1, 2), {\"a\": 1}\n" \
   "  --inputs all.npz                every array of the file, by name"
 #define FST_RUN_DETAILS "MODEL is an archive, a Neuropod, or a compiled file; what is not compiled yet is compiled in memory.\n" FST_INPUT_DETAILS
-#define FST_BENCH_DETAILS FST_INPUT_DETAILS
+#define FST_BENCH_DETAILS                                                                      \
+  "MODEL is an archive, a Neuropod, or a compiled file; an archive is first compiled ahead of time for these inputs.\n" \
+  "Each form of the model runs in a process of its own, pinned to one CPU; first results are compared, then\n" \
+  "all take turns. `of roof`: what this CPU would need at least, for the arithmetic or for reading the weights, as\n" \
+  "percent of p50; its peak and bandwidth are measured in the same run.\n"                          \
+  FST_INPUT_DETAILS
 #define FST_CHECK_DETAILS "Exit code 0: equal within the tolerances; 1: different, or a model failed.\n" FST_INPUT_DETAILS
 #define FST_SIGNATURE_DETAILS                                                                  \
   "What it is compiled for:\n"                                                                 \
+  "  --input 'n: int'                  also float, bool, str, List[int], Dict[str, f32[N, 3]], ...\n" \
   "  --input 'x: f32[N, 3, 224, 224]'  type and sizes of an argument; a name stands for any size, equal names\n" \
-  "                                    for equal sizes\n"                                       \
+  "                                    for equal sizes; f32 f64 f16 bf16 i64 i32 i16 i8 u8 b8\n" \
   "  --example inputs.npz              the very types and sizes of these arrays\n"              \
   "A Neuropod's input spec says it already. With several `--method NAME` each\n"                       \
   "is followed by its own inputs."

@@ -23,17 +23,17 @@ typedef struct source_options {
   FST_LIST("--input", "'NAME: TYPE'", "type of an argument, see above", &(o).inputs),                  \
   FST_LIST("--example", "FILE.npz", "arrays like the arguments", &(o).examples),                       \
   FST_LIST("--method", "NAME", "the method that the following inputs are for", &(o).methods),          \
-  FST_TEXT("--target", "A,B", "x86-64-v3, x86-64-v4, native", &(o).target),                            \
+  FST_TEXT("--target", "A,B", "CPUs: x86-64-v3, x86-64-v4, native (compile's default: the first two in one file)", &(o).target),                            \
   FST_FLAG("--eval", "switch the model to evaluation mode first", &(o).eval),                          \
   FST_FLAG("--allow-fallback", "run ops without native code through libtorch", &(o).allow_fallback),   \
   FST_LIST("--library", "FILE.so", "custom ops of the archive", &(o).libraries),                       \
   FST_TEXT("--archive", "FILE.pt", "for IR text: the archive that holds its tensors", &(o).archive),   \
-  FST_NUMBER("--time-limit", "SECONDS", "give up after so long; no limit", &(o).time_limit),           \
+  FST_NUMBER("--time-limit", "SECONDS", "give up after so long (default: never)", &(o).time_limit),           \
   FST_TEXT("--bridge", "FILE.so", "libfiresteel_torch.so, if it is not beside the compiler", &(o).bridge), \
   FST_FLAG("--verify-each", "verify after every pass", &(o).verify_each),                              \
   FST_TEXT("--dump-after", "A,B|all", "print to standard error after these passes", &(o).dump_after),  \
-  FST_FLAG("--time", "how long each pass took", &(o).time),                                            \
-  FST_FLAG("--stats", "how much each pass changed", &(o).stats)
+  FST_FLAG("--time", "print to standard error how long each pass took", &(o).time),                                            \
+  FST_FLAG("--stats", "print to standard error how much each pass changed", &(o).stats)
 
 static void source_options_deinit(source_options *o) {
   fst_vec_free(&o->inputs);
@@ -149,7 +149,7 @@ int fst_command_dump(int argc, char **argv) {
   dump_options o = {0};
   fst_words words = {0};
   const fst_option options[] = {
-      FST_TEXT("--stage", "NAME", "which stage; imported", &o.stage),
+      FST_TEXT("--stage", "NAME", "which stage, see above (default: imported)", &o.stage),
       FST_TEXT("-o", "FILE", "write there instead of to standard output", &o.output),
       SOURCE_OPTIONS(o.source),
   };

@@ -21,7 +21,7 @@ const size_t fst_command_count = sizeof fst_commands / sizeof *fst_commands;
 static void usage_print(FILE *to) {
   fprintf(to, "firesteel %s: compiles TorchScript archives to native code\n\n", fst_version());
   for (size_t i = 0; i < fst_command_count; i++) fprintf(to, "  firesteel %-8s %-16s %s\n", fst_commands[i].name, fst_commands[i].arguments, fst_commands[i].doc);
-  fprintf(to, "\n`firesteel COMMAND --help` says more about each.\n");
+  fprintf(to, "\n`firesteel COMMAND --help` says more about each. Exit codes: 0 done, 1 failed, 2 wrong usage.\n");
 }
 
 int main(int argc, char **argv) {

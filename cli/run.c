@@ -83,15 +83,15 @@ int fst_command_run(int argc, char **argv) {
   const fst_option options[] = {
       FST_LIST("--input", "NAME=VALUE", "an argument, see above", &o.inputs),
       FST_LIST("--inputs", "FILE.npz", "arguments by name", &o.files),
-      FST_TEXT("--method", "NAME", "what to call; forward", &o.method),
+      FST_TEXT("--method", "NAME", "what to call (default: forward)", &o.method),
       FST_NUMBER("--repeat", "N", "call it N times and print the last result", &o.repeat),
       FST_TEXT("--output", "FILE.npy", "write the result, one tensor, there", &o.output),
-      FST_FLAG("--report", "print as JSON what was compiled and what fell back", &o.report),
+      FST_FLAG("--report", "print as JSON what was compiled, what fell back to libtorch, and what a call computes", &o.report),
       FST_FLAG("--no-compile", "refuse models that are not compiled yet", &o.no_compile),
-      FST_TEXT("--target", "NAME", "x86-64-v3 or x86-64-v4; the best this CPU runs", &o.target),
-      FST_TEXT("--worker", "PATH", "the compiler worker", &o.worker),
-      FST_NUMBER("--time-limit", "SECONDS", "for reading the archive, and for each compilation; 600", &o.time_limit),
-      FST_TEXT("--compile-options", "TEXT", "for the compiler: eval=1 fallback=0 verify=1", &o.compile),
+      FST_TEXT("--target", "NAME", "x86-64-v3 or x86-64-v4 (default: the best this CPU runs)", &o.target),
+      FST_TEXT("--worker", "PATH", "the program firesteel-worker (default: beside the runtime, or $FIRESTEEL_WORKER)", &o.worker),
+      FST_NUMBER("--time-limit", "SECONDS", "for reading the archive, and for each compilation (default: 600)", &o.time_limit),
+      FST_TEXT("--compile-options", "TEXT", "for the compiler, in memory: 'eval=1 fallback=0 verify=1'", &o.compile),
   };
   int code = fst_args_parse(fst_command_find("run"), argc, argv, options, sizeof options / sizeof *options, 1, 1, &words);
   if (code < 0) code = fst_report_status(run(&o, words.data[0]));

@@ -37,10 +37,17 @@ def _type_of(value):
         return f"List[{_type_of(value[0])}]"
     if isinstance(value, tuple):
         return f"Tuple[{', '.join(_type_of(v) for v in value)}]"
+    if isinstance(value, dict) and value:
+        kinds = {_type_of(v) for v in value.values()}
+        return f"Dict[{_type_of_key(next(iter(value)))}, {kinds.pop() if len(kinds) == 1 else 'Tensor'}]"
     dtype = str(getattr(value, "dtype", "")).replace("torch.", "")
     if dtype in _TYPES and hasattr(value, "shape"):
         return f"{_TYPES[dtype]}[{', '.join(str(int(size)) for size in value.shape)}]"
     raise Error(f"an example of type {type(value).__name__} says nothing about an input; pass an array or a type such as 'f32[N, 3]'")
+
+
+def _type_of_key(key):
+    return "str" if isinstance(key, str) else _type_of(key)
 
 
 def _inputs(inputs):

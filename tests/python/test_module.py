@@ -474,3 +474,14 @@ def test_nothing_leaks(scale):
             pass
     gc.collect()
     assert sys.getrefcount(x) == base
+
+
+def test_a_dict_as_an_example(tmp_path):
+    class Sum(torch.nn.Module):
+        def forward(self, inputs: dict[str, torch.Tensor]):
+            return inputs["x"] + inputs["y"]
+
+    torch.jit.script(Sum()).save(str(tmp_path / "sum.pt"))
+    given = {"x": np.ones(3, np.float32), "y": np.full(3, 2, np.float32)}
+    out = firesteel.compile(tmp_path / "sum.pt", inputs=[given], out=tmp_path / "sum.fst")
+    np.testing.assert_array_equal(firesteel.load(out)(given), np.full(3, 3, np.float32))
