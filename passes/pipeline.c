@@ -15,7 +15,7 @@ fst_status fst_pipeline_freeze(fst_graph *graph, const fst_state_layout *layout,
 static const struct { fst_stage to; const char *passes; bool falls_back; } steps[] = {
     {FST_STAGE_TYPED, "ties", true},                        // only where ops may fall back
     {FST_STAGE_TYPED, "fold-batch-norm,decompose,canonicalize,cse,dce", false},          // after specialization itself
-    {FST_STAGE_FUNCTIONAL, "functionalize,canonicalize,cse,dce", false},
+    {FST_STAGE_FUNCTIONAL, "settle-views,functionalize,canonicalize,cse,dce", false},
     {FST_STAGE_FUSED, "fuse", false},
     {FST_STAGE_PLANNED, "plan", false},
 };
