@@ -25,6 +25,7 @@ typedef struct {
   fst_pass_ctx *pc;
   fst_graph *g;
   fst_alias alias;
+  bool changed;
 } settler;
 
 // ---- is it in question? ----
@@ -157,12 +158,16 @@ static void settle_block(settler *s, fst_block_id block) {
     search_block(&q, s->g->entry, false);
     if (!q.written || !fst_pass_allow(s->pc)) continue;
     settle(s, id);
+    s->changed = true;
     fst_alias_compute(s->g, s->pc->arena, &s->alias);
   }
 }
 
 fst_status fst_pass_settle_views(fst_pass_ctx *pc, fst_graph *graph) {
-  settler s = {pc, graph, *pc->alias};
-  settle_block(&s, graph->entry);
+  settler s = {.pc = pc, .g = graph, .alias = *pc->alias, .changed = true};
+  while (s.changed) {   // what became memory of an operand may put that operand in question
+    s.changed = false;
+    settle_block(&s, graph->entry);
+  }
   return NULL;
 }
