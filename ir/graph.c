@@ -254,6 +254,17 @@ void fst_node_move_before(fst_graph *g, fst_node_id at, fst_node_id node) {
   fst_node_insert_before(g, at, node);
 }
 
+fst_value_id fst_graph_dim_before(fst_graph *g, fst_node_id at, fst_dim d) {
+  int64_t number;
+  if (fst_dim_is_const(g->dims, d, &number)) return fst_graph_const_int(g, number);
+  fst_node_id node = fst_node_create(g, FST_OP_DIM, NULL, 0, 1, fst_node_get(g, at)->loc);
+  fst_value_id value = fst_node_result(fst_node_get(g, node), 0);
+  fst_value_set_type(g, value, fst_type_simple(g->module->types, FST_TY_INT));
+  fst_value_get(g, value)->sym = d;
+  fst_node_insert_before(g, at, node);
+  return value;
+}
+
 void fst_node_set_operand(fst_graph *g, fst_node_id node, uint32_t index, fst_value_id value) {
   fst_node *n = fst_node_get(g, node);
   FST_ASSERT(index < n->operand_count, "operand %u of %u", index, n->operand_count);

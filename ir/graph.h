@@ -105,6 +105,8 @@ void fst_block_remove_param(fst_graph *graph, fst_block_id block, uint32_t index
 fst_node_id fst_node_create(fst_graph *graph, fst_op op, const fst_value_id *operands, uint32_t operand_count, uint32_t results, fst_loc loc);
 fst_block_id fst_node_add_block(fst_graph *graph, fst_node_id node);
 void fst_node_append(fst_graph *graph, fst_block_id block, fst_node_id node);
+// An int of this value, which must be known, as an operand of nodes at `at`: a literal, or a new fst::dim before it.
+fst_value_id fst_graph_dim_before(fst_graph *graph, fst_node_id at, fst_dim d);
 void fst_node_insert_before(fst_graph *graph, fst_node_id at, fst_node_id node);
 void fst_node_insert_after(fst_graph *graph, fst_node_id at, fst_node_id node);
 void fst_node_move_before(fst_graph *graph, fst_node_id at, fst_node_id node);

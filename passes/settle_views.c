@@ -95,14 +95,6 @@ static fst_value_id build(settler *s, fst_block_id block, fst_node_id at, fst_op
   return value;
 }
 
-static fst_value_id build_int(settler *s, fst_node_id at, fst_dim d) {
-  int64_t number;
-  if (fst_dim_is_const(s->g->dims, d, &number)) return fst_graph_const_int(s->g, number);
-  fst_value_id value = build(s, (fst_block_id){0}, at, FST_OP_DIM, NULL, 0, fst_type_simple(s->g->module->types, FST_TY_INT), fst_node_get(s->g, at)->loc);
-  fst_value_get(s->g, value)->sym = d;
-  return value;
-}
-
 static fst_value_id build_bool(settler *s, fst_node_id at, fst_op op, fst_value_id a, fst_value_id b) {
   fst_value_id operands[2] = {a, b};
   return build(s, (fst_block_id){0}, at, op, operands, 2, fst_type_simple(s->g->module->types, FST_TY_BOOL), fst_node_get(s->g, at)->loc);
@@ -113,8 +105,8 @@ static fst_value_id build_is_contiguous(settler *s, fst_node_id at, const fst_ty
   for (int i = 0; i < t->rank; i++) {
     fst_dim wanted = expected_stride(s->g, t, i);
     if (fst_dim_equal(s->g->dims, t->strides[i], wanted) == 1) continue;
-    fst_value_id fits = build_bool(s, at, FST_OP_EQ_INT, build_int(s, at, t->strides[i]), build_int(s, at, wanted));
-    fst_value_id single = build_bool(s, at, FST_OP_EQ_INT, build_int(s, at, t->dims[i]), one);
+    fst_value_id fits = build_bool(s, at, FST_OP_EQ_INT, fst_graph_dim_before(s->g, at, t->strides[i]), fst_graph_dim_before(s->g, at, wanted));
+    fst_value_id single = build_bool(s, at, FST_OP_EQ_INT, fst_graph_dim_before(s->g, at, t->dims[i]), one);
     fst_value_id either = build_bool(s, at, FST_OP___OR___BOOL, fits, single);
     all = all.id ? build_bool(s, at, FST_OP___AND___BOOL, all, either) : either;
   }

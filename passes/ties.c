@@ -40,20 +40,9 @@ static fst_value_id build(splitter *s, fst_op op, const fst_value_id *operands, 
   return fst_node_result(fst_node_get(g, node), 0);
 }
 
-static fst_value_id build_int(splitter *s, fst_dim d) {
-  int64_t number;
-  if (fst_dim_is_const(s->g->dims, d, &number)) return fst_graph_const_int(s->g, number);
-  fst_node_id node = fst_node_create(s->g, FST_OP_DIM, NULL, 0, 1, fst_node_get(s->g, s->at)->loc);
-  fst_value_id value = fst_node_result(fst_node_get(s->g, node), 0);
-  fst_value_set_type(s->g, value, fst_type_simple(s->g->module->types, FST_TY_INT));
-  fst_value_get(s->g, value)->sym = d;
-  fst_node_insert_before(s->g, s->at, node);
-  return value;
-}
-
 // Are any two of the first `pairs` + 1 elements of `sorted` equal? What does not compare (NaN) counts as equal.
 static fst_value_id build_has_ties(splitter *s, fst_value_id sorted, int64_t dim, fst_dim pairs) {
-  fst_value_id axis = fst_graph_const_int(s->g, dim), count = build_int(s, pairs);
+  fst_value_id axis = fst_graph_const_int(s->g, dim), count = fst_graph_dim_before(s->g, s->at, pairs);
   fst_value_id first = build(s, FST_OP_NARROW, (fst_value_id[]){sorted, axis, fst_graph_const_int(s->g, 0), count}, 4);
   fst_value_id second = build(s, FST_OP_NARROW, (fst_value_id[]){sorted, axis, fst_graph_const_int(s->g, 1), count}, 4);
   fst_value_id less = build(s, FST_OP_LT_TENSOR, (fst_value_id[]){first, second}, 2);
