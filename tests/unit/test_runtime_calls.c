@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/crc32c.h"
 #include "base/dtype.h"
 #include "base/strops.h"
 #include "runtime/call.h"
@@ -363,6 +364,26 @@ static void percent_formats(void **state) {
   expect_raised(call, "RuntimeError", "Too few arguments for format string: %s=%d %% %f");
 }
 
+// Code of an older compiler calls by position: what it may call cannot change under the same version.
+static void rows_belong_to_the_version(void **state) {
+  (void)state;
+  static const char rows[] =
+#define CALL(name, ret, params, args, doc) #name " " #ret " " args "\n"
+#include "base/calls.def"
+#undef CALL
+#define STR_OP(id, name, operands) name " " #operands "\n"
+#include "base/strops.def"
+#undef STR_OP
+#define CONTAINER_OP(id, kind, name) #kind " " name "\n"
+#include "base/container_ops.def"
+#undef CONTAINER_OP
+      ;
+  const uint32_t version = 4, rows_crc = 0xc9f3c371;   // these two change together
+  assert_int_equal(FST_ABI_VERSION, version);
+  if (fst_crc32c(0, rows, sizeof rows - 1) != rows_crc)
+    fail_msg("base/calls.def, strops.def or container_ops.def has changed: raise FST_ABI_VERSION, and write it and %#x here", fst_crc32c(0, rows, sizeof rows - 1));
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_context, drop_context)
   const struct CMUnitTest tests[] = {
@@ -370,7 +391,7 @@ int main(void) {
     TEST(dicts_keep_order_and_name_missing_keys), TEST(what_is_taken_out_lives_until_the_call_ends), TEST(numbers_print_as_torchscript_prints_them),
     TEST(format_fills_braces), TEST(tensors_print_as_torchscript_prints_them), TEST(tolist_nests_and_checks), TEST(numbers_are_read_from_text),
     TEST(cells_sort_stably_with_nan_last), TEST(memory_that_cannot_be_had_is_an_error), TEST(own_errors_may_name_their_class),
-    TEST(string_methods_match_the_record), TEST(percent_formats),
+    TEST(string_methods_match_the_record), TEST(percent_formats), TEST(rows_belong_to_the_version),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
