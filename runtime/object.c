@@ -112,7 +112,7 @@ static void container_destroy(fst_obj *current) {
       parent = container_popped(current)->p;
       continue;
     }
-    if (!fst_val_is_obj(slot) || !obj_drop_ref(slot->p)) continue;
+    if (!fst_val_is_obj(slot) || !slot->p || !obj_drop_ref(slot->p)) continue;
     fst_obj *child = slot->p;
     if (!obj_is_container(child)) {
       leaf_destroy(child);

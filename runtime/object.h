@@ -23,7 +23,7 @@ void fst_obj_retain(fst_obj *obj);
 // Destroys at zero, without recursion however deep the nesting.
 void fst_obj_release(fst_obj *obj);
 static inline void fst_val_retain(const fst_val *val) {
-  if (fst_val_is_obj(val)) fst_obj_retain(val->p);
+  if (fst_val_is_obj(val) && val->p) fst_obj_retain(val->p);   // no object: a value of a path that was not taken
 }
 static inline void fst_val_release(const fst_val *val) {
   if (fst_val_is_obj(val)) fst_obj_release(val->p);

@@ -380,6 +380,46 @@ def greedy_nms():
     return script(GreedyNms())
 
 
+class EarlyTuples(nn.Module):
+    """A tuple with containers in it, returned from the middle of a loop: on the other ways there is none."""
+
+    def forward(self, x: Tensor, n: int) -> Tuple[Tensor, List[str], Tuple[int, List[int]], Optional[Tuple[int, Tensor]]]:
+        names: List[str] = []
+        inner: List[int] = []
+        best: Optional[Tuple[int, Tensor]] = None
+        while n > 0:
+            n -= 1
+            names.append("n" + str(n))
+            inner.append(n)
+            if n == 5:
+                best = (n, x + n)
+            if n == 3:
+                return x.view(-1, 1), names, (n, inner), best
+        return x, names, (n, inner), best
+
+
+@case(lambda: [(torch.arange(4.0), n) for n in (0, 1, 3, 4, 9)])
+def early_tuples():
+    return script(EarlyTuples())
+
+
+class SizesOfZero(nn.Module):
+    """Steps and sizes that come with the call and are 0 where PyTorch divides by them, or are beyond all memory."""
+
+    def forward(self, x: Tensor, k: int, how: str) -> Tensor:
+        if how == "unfold":
+            return x.unfold(0, 2, k)
+        if how == "view":
+            return x.view(k, -1)
+        return torch.zeros([k, k])
+
+
+@case(lambda: [(torch.arange(8.0), 2, "unfold"), Call((torch.arange(8.0), 0, "unfold"), error="of 0"), Call((torch.arange(8.0), 0, "view"), error="of 0"),
+               Call((torch.arange(8.0), 1 << 40, "zeros"), error="memory"), (torch.arange(8.0), 4, "view"), (torch.arange(8.0), 3, "zeros")])
+def sizes_of_zero():
+    return script(SizesOfZero())
+
+
 class WhileLoop(nn.Module):
     def forward(self, x: Tensor, limit: float) -> Tuple[Tensor, int]:
         n = 0

@@ -372,7 +372,7 @@ static void emit_arena(method *m) {
       continue;
     }
     m->slot_offset[i] = at;
-    LLVMValueRef padded = LLVMBuildAnd(m->b, LLVMBuildAdd(m->b, method_dim(m, slot->bytes), method_i64(m, 63), ""), method_i64(m, -64), "");
+    LLVMValueRef padded = LLVMBuildAnd(m->b, LLVMBuildAdd(m->b, method_dim_bytes(m, slot->bytes), method_i64(m, 63), ""), method_i64(m, -64), "");
     at = LLVMBuildAdd(m->b, at, padded, "");
   }
   m->scratch_at = at;

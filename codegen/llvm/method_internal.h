@@ -50,6 +50,9 @@ ll_form method_form(const method *m, fst_type type);
 ll_value method_value(method *m, fst_value_id value);             // literals are made on the spot
 void method_set(method *m, fst_value_id value, ll_value v);
 LLVMValueRef method_dim(method *m, fst_dim d);                    // i64
+// An amount of memory; one that no machine has, where sizes are beyond that and their product would wrap.
+#define METHOD_MOST_BYTES (INT64_C(1) << 56)
+LLVMValueRef method_dim_bytes(method *m, fst_dim bytes);
 LLVMValueRef method_bytes(method *m, fst_value_id tensor);        // i64: what memory of its own it takes
 void method_define_symbol(method *m, fst_dim d, LLVMValueRef value);  // when d is a bare symbol not yet defined
 bool method_wants_symbol(const method *m, fst_dim d);

@@ -17,7 +17,7 @@ static ll_value place_storage(method *m, LLVMValueRef storage) {
 
 static LLVMValueRef new_storage(method *m, LLVMValueRef bytes) {
   LLVMValueRef storage = method_call(m, METHOD_CALL_storage_new, &bytes, 1);
-  method_check_pointer(m, storage);
+  method_check_pointer(m, method_load(m, m->u->ptr, storage, offsetof(fst_storage_obj, data)));   // a stand-in has none
   return storage;
 }
 

@@ -63,6 +63,15 @@ static LLVMValueRef floor_divide(method *m, LLVMValueRef a, LLVMValueRef b, bool
                         : LLVMBuildSelect(m->b, fix, LLVMBuildSub(m->b, q, method_i64(m, 1), ""), q, "");
 }
 
+// A step, stride or size that comes with the call may be 0 where it divides.
+static void check_divisor(method *m, fst_dim d, LLVMValueRef divisor) {
+  int64_t low, high;
+  fst_dim_bounds(m->g->dims, d, &low, &high);
+  if (low > 0 || high < 0) return;
+  LLVMValueRef zero = method_i64(m, 0);
+  method_raise_text(m, LLVMBuildICmp(m->b, LLVMIntEQ, divisor, zero, ""), "a step, stride or size of 0 divides a size", zero, zero, m->loc);
+}
+
 LLVMValueRef method_dim(method *m, fst_dim d) {
   FST_ASSERT(fst_dim_is_known(d), "a size of %s is not known", fst_sym_text(&m->g->module->strings, m->g->name));
   fst_dim_view v = fst_dim_open(m->g->dims, d);
@@ -89,15 +98,37 @@ LLVMValueRef method_dim(method *m, fst_dim d) {
   x = method_dim(m, v.operands[0]);
   y = method_dim(m, v.operands[1]);
   switch (v.kind) {
-    case FST_DIM_FLOORDIV: return floor_divide(m, x, y, false);
-    case FST_DIM_MOD: return floor_divide(m, x, y, true);
+    case FST_DIM_FLOORDIV: case FST_DIM_MOD:
+      check_divisor(m, v.operands[1], y);
+      return floor_divide(m, x, y, v.kind == FST_DIM_MOD);
     case FST_DIM_MIN: return LLVMBuildSelect(m->b, LLVMBuildICmp(m->b, LLVMIntSLT, x, y, ""), x, y, "");
     default: return LLVMBuildSelect(m->b, LLVMBuildICmp(m->b, LLVMIntSGT, x, y, ""), x, y, "");
   }
 }
 
+// About `d`, and never wrapped.
+static LLVMValueRef dim_magnitude(method *m, fst_dim d) {
+  fst_dim_view v = fst_dim_open(m->g->dims, d);
+  if (v.kind != FST_DIM_SUM && v.kind != FST_DIM_PRODUCT) return LLVMBuildSIToFP(m->b, method_dim(m, d), m->u->f64, "");
+  LLVMValueRef total = LLVMConstReal(m->u->f64, v.kind == FST_DIM_SUM ? (double)v.constant : 1);
+  for (uint32_t i = 0; i < v.count; i++) {
+    LLVMValueRef x = dim_magnitude(m, v.operands[i]);
+    if (v.kind == FST_DIM_PRODUCT) total = LLVMBuildFMul(m->b, total, x, "");
+    else total = LLVMBuildFAdd(m->b, total, LLVMBuildFMul(m->b, x, LLVMConstReal(m->u->f64, (double)v.coefficients[i]), ""), "");
+  }
+  return total;
+}
+
+LLVMValueRef method_dim_bytes(method *m, fst_dim bytes) {
+  int64_t number;
+  LLVMValueRef exact = method_dim(m, bytes);
+  if (fst_dim_is_const(m->g->dims, bytes, &number)) return exact;
+  LLVMValueRef fits = LLVMBuildFCmp(m->b, LLVMRealOLT, dim_magnitude(m, bytes), LLVMConstReal(m->u->f64, (double)METHOD_MOST_BYTES), "");
+  return LLVMBuildSelect(m->b, fits, exact, method_i64(m, METHOD_MOST_BYTES), "");
+}
+
 LLVMValueRef method_bytes(method *m, fst_value_id tensor) {
-  return method_dim(m, fst_type_bytes(m->g->dims, m->g->module->types, fst_value_type(m->g, tensor)));
+  return method_dim_bytes(m, fst_type_bytes(m->g->dims, m->g->module->types, fst_value_type(m->g, tensor)));
 }
 
 // ---- literals --------------------------------------------------------------------------------------
@@ -338,11 +369,11 @@ ll_value method_coerce(method *m, fst_value_id value, fst_type type) {
     v.a = from == LL_NOTHING ? LLVMConstNull(m->u->ptr) : method_object(m, value);
   } else if (from != LL_NOTHING) {
     v = method_value(m, value);
-  } else if (to == LL_TENSOR) {   // never read on a live path
+  } else if (to == LL_TENSOR) {   // never read on a live path, but a tuple may be made of it
     v.a = v.b = LLVMConstNull(m->u->ptr);
   } else if (to == LL_SCALAR) {
     fst_type_kind kind = type_of(m, type)->kind;
-    v.a = LLVMGetUndef(kind == FST_TY_FLOAT ? m->u->f64 : kind == FST_TY_BOOL ? m->u->i1 : m->u->i64);
+    v.a = LLVMConstNull(kind == FST_TY_FLOAT ? m->u->f64 : kind == FST_TY_BOOL ? m->u->i1 : m->u->i64);
   }
   return v;
 }
