@@ -225,11 +225,20 @@ int fst_infer_scatter(fst_infer *in) {
   return infer_like_self(in);
 }
 
+// What is written along `dim`: one slice of self an index.
+static void require_slices(fst_infer *in, const fst_type_data *x, int dim, const fst_type_data *index, const fst_type_data *source) {
+  fst_dim count = index->rank ? index->dims[0] : fst_dim_const(in->dims, 1);
+  fst_dim slices = source->rank ? source->dims[dim] : fst_dim_const(in->dims, 1);
+  fst_infer_require_equal(in, count, slices, "Number of indices ({}) should be equal to source.size(dim): ({})");
+  for (int d = 0; d < source->rank; d++)
+    if (d != dim) fst_infer_require_equal(in, x->dims[d], source->dims[d], "source tensor shape must match self tensor shape, excluding the specified dimension: got sizes {} and {}");
+}
+
 int fst_infer_index_write(fst_infer *in) {  // index_add, index_copy, index_fill
   const fst_type_data *x = fst_infer_tensor(in, 0), *index = fst_infer_tensor(in, 2), *source = fst_infer_type(in, 3);
-  int status;
+  int status, dim;
   if (!x || !index) return FST_INFER_UNKNOWN;
-  if (axis_of(in, x, &status) < 0) return status;
+  if ((dim = axis_of(in, x, &status)) < 0) return status;
   if (index->rank > 1) return fst_infer_raise(in, "Index should have dimension 1 or 0 (got %d)", index->rank);
   if (!is_index(index)) return fst_infer_raise(in, "Expected a long tensor for index, but got %s", fst_dtype_torch_name(index->dtype));
   bool fills = source && (source->kind != FST_TY_TENSOR || strstr(fst_op_name(fst_node_get(in->graph, in->node)->op), "index_fill"));
@@ -238,6 +247,8 @@ int fst_infer_index_write(fst_infer *in) {  // index_add, index_copy, index_fill
     if (!source) return FST_INFER_UNKNOWN;
     if (source->dtype != x->dtype) return fst_infer_raise(in, "self and source expected to have the same dtype, but got (self) %s and (source) %s",
                                                           fst_dtype_torch_name(x->dtype), fst_dtype_torch_name(source->dtype));
+    if (source->rank == x->rank) require_slices(in, x, dim, index, source);
+    else if (source->rank > 1 || x->rank > 1) return fst_infer_raise(in, "source and self must have the same number of dimensions, got %d and %d", source->rank, x->rank);
   }
   return infer_like_self(in);
 }
