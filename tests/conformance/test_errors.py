@@ -52,11 +52,13 @@ CASES = {
     "index_put": ("aten::index_put.hacked_twin(%0, %t, %2, false)", lambda x, n, v: aten.index_put(x, [n], v), [f(3, 2), i(1, 3), f(2)]),
     "scatter": ("aten::scatter.src(%0, 0, %1, %2)", lambda x, n, v: aten.scatter(x, 0, n, v), [f(3), i(1, 3), f(2)]),
     "scatter_add": ("aten::scatter_add(%0, 0, %1, %2)", lambda x, n, v: aten.scatter_add(x, 0, n, v), [f(3), i(1, 3), f(2)]),
+    "index_add_count": ("aten::index_add(%0, 0, %1, %2, 1)", lambda x, n, v: aten.index_add(x, 0, n, v), [f(5), i(0, 1, 2, 3), f(1)]),
     "nll_class": ("aten::nll_loss(%0, %1, None, 1, -100)", aten.nll_loss, [f(2, 3), i(0, 3)]),
     "topk": ("aten::topk(%0, 5, 0, true, true)", lambda x: aten.topk(x, 5, 0), [f(3)]),
 }
 # Ours says the same otherwise: the part of the call that is wrong has no name left in the composition.
 OTHER_TEXT = {
+    "index_add_count": "Number of indices (4) should be equal to source.size(dim): (1)",   # index_copy's too
     "nll_class": "index 3 is out of bounds for dimension 1 with size 3",
 }
 
