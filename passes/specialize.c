@@ -7,7 +7,7 @@
 #include "passes/fold.h"
 #include "passes/specialize_internal.h"
 
-enum { EMIT_BUDGET = 60000, SITE_ROUNDS = 6 };
+enum { EMIT_BUDGET = 60000 };
 
 // ---- types and sizes -------------------------------------------------------------------------------
 
@@ -163,6 +163,12 @@ static fst_type map_layout(specializer *sp, fst_type type, dim_fn f) {
   return fst_type_tensor(sp->out->module->types, t->dtype, t->rank, dims, strides, t->device_kind, t->device_index);
 }
 fst_type generalize(specializer *sp, fst_type type) { return map_layout(sp, type, generalize_dim); }
+
+static fst_dim no_dim(specializer *sp, const world *w, fst_dim d) {
+  (void)sp, (void)w, (void)d;
+  return FST_DIM_UNKNOWN;
+}
+fst_type open_sizes(specializer *sp, fst_type type) { return map_layout(sp, type, no_dim); }
 
 static fst_dim join_dim(specializer *sp, fst_dim a, fst_dim b, fst_block_id block) {
   return a == b && fst_dim_is_known(a) && symbol_visible(sp, a, block) ? a : FST_DIM_UNKNOWN;
@@ -697,11 +703,11 @@ fst_status fst_specialize(fst_graph *source, fst_state_forms *state, fst_graph *
   number_positions(&sp, source->entry);
   fst_status status = NULL;
   fst_graph *graph = NULL;
-  for (int round = 0; round < SITE_ROUNDS && !status; round++) {
+  for (bool again = true; again && !status; sp.round++) {
     fst_graph_destroy(graph);
     graph = NULL;
     status = walk_once(&sp, &graph);
-    if (!sp.again) break;
+    again = sp.again;   // types of sites can only grow, so this ends
   }
   fst_vec_free(&sp.symbol_block);
   fst_vec_free(&sp.block_moved);

@@ -32,7 +32,7 @@ void site_store(specializer *sp, uint32_t site, fst_type elem) {
   fst_type *known = &sp->site_elem[site - 1], kept = generalize(sp, elem);
   fst_type joined = known->id ? join_types(sp, *known, kept, sp->out->entry) : kept;
   if (fst_type_eq(joined, *known)) return;
-  *known = joined;
+  *known = sp->round < WIDEN_ROUNDS ? joined : open_sizes(sp, joined);
   sp->again = true;
 }
 
@@ -541,6 +541,15 @@ static fst_status eval_list_tensor(specializer *sp, world *w, fst_node_id id, bo
 
 // ---- dispatch --------------------------------------------------------------------------------------
 
+// The tuple that an op takes apart: one that comes as a value (out of an Optional, from round to round) is opened here.
+static binding tuple_operand(specializer *sp, world *w, const fst_node *n) {
+  binding b = world_get(sp, w, n->operands[0]);
+  if (b.kind != BOUND_VALUE || fst_value_const(sp->out, b.value) || fst_value_type_data(sp->out, b.value)->kind != FST_TY_TUPLE) return b;
+  b = open_tuple(sp, w, b.value);
+  world_set(w, n->operands[0], b);
+  return b;
+}
+
 static bool eval_tuple(specializer *sp, world *w, const fst_node *n) {
   const binding *items;
   uint32_t count;
@@ -553,11 +562,11 @@ static bool eval_tuple(specializer *sp, world *w, const fst_node *n) {
       return true;
     }
     case FST_OP_TUPLE_UNPACK:
-      if (!known_items(sp, w, world_get(sp, w, n->operands[0]), &items, &count) || count != n->result_count) return false;
+      if (!known_items(sp, w, tuple_operand(sp, w, n), &items, &count) || count != n->result_count) return false;
       for (uint32_t i = 0; i < count; i++) world_set(w, n->results[i], items[i]);
       return true;
     case FST_OP_TUPLE_INDEX:
-      if (!known_items(sp, w, world_get(sp, w, n->operands[0]), &items, &count) || !const_index(sp, w, n->operands[1], count, &at)) return false;
+      if (!known_items(sp, w, tuple_operand(sp, w, n), &items, &count) || !const_index(sp, w, n->operands[1], count, &at)) return false;
       world_set(w, n->results[0], items[at]);
       return true;
     default: return false;

@@ -384,7 +384,7 @@ fst_status eval_if(specializer *sp, world *w, fst_node_id id, uint32_t to, uint3
 
 // ---- Loop ------------------------------------------------------------------------------------------
 
-enum { UNROLL_TRIPS = 64, UNROLL_NODES = 1024, WIDEN_ROUNDS = 8 };
+enum { UNROLL_TRIPS = 64, UNROLL_NODES = 1024 };
 
 static uint32_t count_nodes(const fst_graph *g, fst_block_id block) {
   uint32_t count = 0;
@@ -496,19 +496,20 @@ static bool same_shape(binding a, binding b) {
   return true;
 }
 
-// Sizes as far as they are the same for every round; the others are remembered as unknown.
-static bool widen_leaf(specializer *sp, leaf *l, fst_value_id left, fst_block_id outside) {
-  if (l->constant) {
-    if (fst_value_eq(left, l->init) || fst_value_eq(left, l->param)) return false;
-    l->constant = false;
-    fst_type left_type = fst_value_type(sp->out, left);
-    l->type = join_types(sp, l->type, left_type, outside);
-    return true;
-  }
-  fst_type wider = join_types(sp, l->type, fst_value_type(sp->out, left), outside);
-  if (fst_type_eq(wider, l->type)) return false;
-  l->type = wider;
+// Sizes as far as they are the same for every round; the others are remembered as unknown. Returns true when the type
+// changed. It can only grow, and what a type can say ends, so that every loop settles; `hasty`: all sizes go at once.
+static bool widen(specializer *sp, fst_type *type, fst_type left, fst_block_id outside, bool hasty) {
+  fst_type wider = join_types(sp, *type, left, outside);
+  if (fst_type_eq(wider, *type)) return false;
+  *type = hasty ? open_sizes(sp, wider) : wider;
   return true;
+}
+
+static bool widen_leaf(specializer *sp, leaf *l, fst_value_id left, fst_block_id outside, bool hasty) {
+  if (l->constant && (fst_value_eq(left, l->init) || fst_value_eq(left, l->param))) return false;
+  bool was_constant = l->constant;
+  l->constant = false;
+  return widen(sp, &l->type, fst_value_type(sp->out, left), outside, hasty) || was_constant;
 }
 
 static void clear_block(specializer *sp, fst_block_id block) {
@@ -551,8 +552,23 @@ static void open_body(specializer *sp, world *w, loop_state *ls) {
     world_set(w, src_body->params.data[i + 1], map_leaves(sp, w, ls->init[i], NULL, values, &at, ls->n->loc));
 }
 
+// Values that the body carries on.
+static void collect_leaves(specializer *sp, world *w, loop_state *ls) {
+  fst_vec_clear(&ls->leaves);
+  for (uint32_t i = 0; i < ls->n->result_count; i++) ls->init[i] = map_leaves(sp, w, ls->init[i], &ls->leaves, NULL, NULL, ls->n->loc);
+  for (size_t i = 0; i < ls->leaves.len; i++)   // only literals that can stay: flags, None, numbers
+    if (ls->leaves.data[i].constant) ls->leaves.data[i].constant = fst_value_const(sp->out, ls->leaves.data[i].init)->kind <= FST_CONST_FLOAT;
+}
+
+// A tuple that some round leaves as something else (None): one value from now on, made before the loop.
+static void make_carried(specializer *sp, world *w, loop_state *ls, uint32_t i) {
+  ls->init[i] = bind_value(residual(sp, w, ls->init[i], ls->n->loc));
+  for (fst_node_id made; (made = fst_node_get(sp->out, ls->made)->next).id;) fst_node_move_before(sp->out, ls->made, made);
+  collect_leaves(sp, w, ls);
+}
+
 // Closes the body with what it leaves. Returns true when the assumptions held.
-static bool close_body(specializer *sp, world *w, loop_state *ls, fst_block_id outside) {
+static bool close_body(specializer *sp, world *outer, world *w, loop_state *ls, bool hasty) {
   const fst_node *yield = fst_node_get(sp->src, fst_block_terminator(sp->src, ls->n->blocks[0]));
   fst_node_id made = fst_node_create(sp->out, FST_OP_YIELD, NULL, 0, 0, ls->n->loc);
   if (w->dead) {
@@ -567,17 +583,17 @@ static bool close_body(specializer *sp, world *w, loop_state *ls, fst_block_id o
   bool held = true;
   for (uint32_t i = 0; i < ls->n->result_count; i++) {
     binding b = world_get(sp, w, yield->operands[i + 1]);
-    if (!same_shape(ls->init[i], b) && ls->init[i].kind == BOUND_TUPLE) {
-      // Structure differs: carry it as one made value from now on.
-      held = false;
-      break;
+    if (ls->init[i].kind == BOUND_TUPLE && !same_shape(ls->init[i], b)) {
+      make_carried(sp, outer, ls, i);
+      fst_vec_free(&left);
+      return false;
     }
     if (ls->init[i].kind != BOUND_TUPLE) b = bind_value(residual(sp, w, b, ls->n->loc));
     map_leaves(sp, w, b, &left, NULL, NULL, ls->n->loc);
   }
   fst_node_add_operand(sp->out, made, goes_on);
   for (size_t i = 0; i < left.len && i < ls->leaves.len; i++) {
-    if (widen_leaf(sp, &ls->leaves.data[i], left.data[i].init, outside)) held = false;
+    if (widen_leaf(sp, &ls->leaves.data[i], left.data[i].init, outer->block, hasty)) held = false;
     if (!ls->leaves.data[i].constant) fst_node_add_operand(sp->out, made, left.data[i].init);
     uint32_t from = site_of(sp, left.data[i].init), into = site_of(sp, ls->leaves.data[i].init);
     if (from && into && from != into) {
@@ -590,16 +606,14 @@ static bool close_body(specializer *sp, world *w, loop_state *ls, fst_block_id o
   return held;
 }
 
-static void join_state_types(specializer *sp, fst_type *into, const world *w, fst_block_id outside, bool *changed) {
+// Returns true when a type changed.
+static bool join_state_types(specializer *sp, fst_type *into, const world *w, fst_block_id outside, bool hasty) {
+  bool changed = false;
   for (uint32_t s = 0; s < sp->slots; s++) {
     fst_type left = w->state[s].kind == BOUND_VALUE ? fst_value_type(sp->out, w->state[s].value) : w->state_type[s];
-    if (!left.id || !into[s].id) continue;
-    fst_type type = join_types(sp, into[s], left, outside);
-    if (!fst_type_eq(type, into[s])) {
-      into[s] = type;
-      *changed = true;
-    }
+    if (left.id && into[s].id && widen(sp, &into[s], left, outside, hasty)) changed = true;
   }
+  return changed;
 }
 
 fst_status eval_loop(specializer *sp, world *w, fst_node_id id) {
@@ -612,10 +626,8 @@ fst_status eval_loop(specializer *sp, world *w, fst_node_id id) {
 
   make_for_loop(sp, w, n->blocks[0], n->loc);
   loop_state ls = {.n = n, .init = FST_NEW_ARRAY(&sp->arena, binding, n->result_count + 1)};
-  for (uint32_t i = 0; i < n->result_count; i++)
-    ls.init[i] = map_leaves(sp, w, world_get(sp, w, n->operands[i + 2]), &ls.leaves, NULL, NULL, n->loc);
-  for (size_t i = 0; i < ls.leaves.len; i++)   // only literals that can stay: flags, None, numbers
-    if (ls.leaves.data[i].constant) ls.leaves.data[i].constant = fst_value_const(sp->out, ls.leaves.data[i].init)->kind <= FST_CONST_FLOAT;
+  for (uint32_t i = 0; i < n->result_count; i++) ls.init[i] = world_get(sp, w, n->operands[i + 2]);
+  collect_leaves(sp, w, &ls);
   fst_value_id head[2] = {residual(sp, w, trip_binding, n->loc), residual(sp, w, cond_binding, n->loc)};
   forget_state(sp, w, n->blocks[0]);
   fst_type *state_type = fst_arena_memdup(&sp->arena, w->state_type, (sp->slots + 1) * sizeof *state_type);
@@ -624,9 +636,6 @@ fst_status eval_loop(specializer *sp, world *w, fst_node_id id) {
   bool held = false;
   uint32_t emitted = sp->emitted;
   for (int round = 0; !held; round++) {
-    if (round == WIDEN_ROUNDS) {
-      return FST_FAIL(FST_ERR_UNSUPPORTED, "the types of a loop's variables do not settle after %d rounds", WIDEN_ROUNDS);
-    }
     if (round) clear_block(sp, ls.body);
     sp->emitted = emitted;
     world inner = world_clone(sp, w);
@@ -635,10 +644,9 @@ fst_status eval_loop(specializer *sp, world *w, fst_node_id id) {
     open_body(sp, &inner, &ls);
     fst_status status = eval_block(sp, &inner, n->blocks[0], 0, UINT32_MAX);
     if (!status) {
-      held = close_body(sp, &inner, &ls, w->block);
-      bool changed = false;
-      if (!inner.dead) join_state_types(sp, state_type, &inner, w->block, &changed);
-      if (changed) held = false;
+      bool hasty = round >= WIDEN_ROUNDS;
+      held = close_body(sp, w, &inner, &ls, hasty);
+      if (!inner.dead && join_state_types(sp, state_type, &inner, w->block, hasty)) held = false;
     }
     if (status) {
       fst_vec_free(&ls.leaves);

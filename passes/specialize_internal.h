@@ -41,6 +41,9 @@ typedef struct heap_cell {
   fst_value_id made;      // once it exists in the new graph, that value; items no longer count
 } heap_cell;
 
+// Types that grow from round to round, of loops and of lists, are followed size by size for so many rounds.
+enum { WIDEN_ROUNDS = 4 };
+
 // A symbol that is known to be one of a few numbers.
 enum { MOST_CHOICES = 8 };
 typedef struct choice {
@@ -89,6 +92,7 @@ typedef struct specializer {
   FST_VEC(fst_node_id) open_lists;      // of the new graph: fst::open_list nodes, which go when it is complete
   uint32_t first_local_symbol;   // symbols below are the signature's
   bool again;                    // a site's type grew: walk once more
+  int round;                     // of walking
   uint32_t emitted, budget;
   char *error;
 } specializer;
@@ -110,6 +114,7 @@ fst_type instantiate(specializer *sp, const world *w, fst_type type); // fresh s
 fst_dim fresh_symbol(specializer *sp, const world *w, bool is_signed);
 bool symbol_visible(specializer *sp, fst_dim d, fst_block_id block);  // every symbol of d
 fst_type generalize(specializer *sp, fst_type type);                  // forget symbols made on the way
+fst_type open_sizes(specializer *sp, fst_type type);                  // forget all sizes
 // What holds of both; sizes that differ, or that `block` does not see, become unknown.
 fst_type join_types(specializer *sp, fst_type a, fst_type b, fst_block_id block);
 fst_value_id emit(specializer *sp, world *w, fst_op op, const fst_value_id *operands, uint32_t count, fst_type type, fst_loc loc);

@@ -328,6 +328,58 @@ def counted(words: List[str]):
     return found
 
 
+# ---- types that take many rounds to settle ----
+
+@case((X, 0), (X, 1), (X, 12))
+def sizes_spread_slowly(a: Tensor, n: int):
+    b = c = d = e = f = g = h = i = j = a
+    for k in range(n):
+        j, i, h, g, f, e, d, c = i, h, g, f, e, d, c, b
+        if k < 3:
+            b = torch.cat([b, b])
+    return a, b, c, d, e, f, g, h, i, j
+
+
+@case((X, 0), (X, 1), (X, 12))
+def numbers_spread_slowly(a: Tensor, n: int):
+    b, c, d, e, f, g, h, i, j = 0, 0, 0, 0, 0, 0, 0, 0, 0
+    for _ in range(n):
+        j, i, h, g, f, e, d, c, b = i, h, g, f, e, d, c, b, b + 1
+    return a + j, b, c, d, e, f, g, h, i, j
+
+
+@case((X, 0), (X, 1), (X, 12))
+def items_spread_slowly(x: Tensor, n: int):
+    a, b, c, d, e, f, g, h, i, j = [x], [x], [x], [x], [x], [x], [x], [x], [x], [x]
+    for _ in range(n):
+        j.append(i[-1])
+        i.append(h[-1])
+        h.append(g[-1])
+        g.append(f[-1])
+        f.append(e[-1])
+        e.append(d[-1])
+        d.append(c[-1])
+        c.append(b[-1])
+        b.append(a[-1])
+        a.append(torch.cat([x, x]))
+    return a[-1] * 2, j[-1] * 2
+
+
+def pair_or_none(x: Tensor, some: bool) -> Optional[Tuple[Tensor, Tensor]]:
+    return (x, x * 2) if some else None
+
+
+@case((X, 0), (X, 1), (X, 7))
+def pair_that_goes_and_comes(x: Tensor, n: int):
+    pair = pair_or_none(x, True)
+    for i in range(n):
+        now = pair
+        if now is not None:
+            x = x + now[0] - now[1]
+        pair = pair_or_none(x + i, i % 3 != 1)
+    return x, pair
+
+
 @case.parametrize
 def test_loop(function, calls, tmp_path):
     check(function, calls, tmp_path)
