@@ -2,8 +2,8 @@
 //
 // Each requested signature is compiled for every form the state may have when the method is called: it starts
 // from the saved state (and the present one), and whatever forms the compiled methods leave behind are
-// compiled too, until nothing new turns up. Past MAX_FORMS sizes in them stop being constants. A counter is told apart
-// in no form.
+// compiled too, until nothing new turns up. A form that another covers (a size that is not known covers every number) goes.
+// Past MAX_FORMS sizes in them stop being constants. A counter is told apart in no form.
 #include "driver/compile.h"
 
 #include <stdio.h>
@@ -13,6 +13,7 @@
 #include "base/abi.h"
 #include "driver/plan_classes.h"
 #include "driver/signature.h"
+#include "driver/slot_form.h"
 #include "ir/memory_plan.h"
 #include "passes/alias.h"
 
@@ -32,6 +33,7 @@ typedef struct {
   FST_VEC(method_info) methods;
   fst_state_layout layout;
   FST_VEC(fst_slot_form) forms;      // vectors of layout.slots.len; sizes are constants or unknown
+  FST_VEC(bool) covered;             // by form: another one holds of every such state
   bool *loose;                       // by slot: its forms are too many to tell apart
   fst_graph *form_home;              // whose size table spells them: no symbols, so any will do
 } compilation;
@@ -146,30 +148,31 @@ static fst_type const_type(fst_module *module, fst_const c) {
   }
 }
 
-// A slot whose forms are too many: its value is not told apart, then neither are its sizes.
-static fst_slot_form loosen(fst_module *module, fst_slot_form form) {
-  const fst_type_data *t = fst_type_get(module->types, form.type);
-  form.value = (fst_const){0};
-  if (t->kind != FST_TY_TENSOR || t->rank <= 0) return form;
-  fst_dim open[FST_MAX_RANK];
-  for (int i = 0; i < t->rank; i++) open[i] = FST_DIM_UNKNOWN;
-  // Strides that are there but unknown: row-major, whatever the sizes (see passes/specialize.c).
-  form.type = fst_type_tensor(module->types, t->dtype, t->rank, open, t->has_strides ? open : NULL, t->device_kind, t->device_index);
-  return form;
+static bool covers_all(const compilation *c, const fst_slot_form *general, const fst_slot_form *form) {
+  for (size_t s = 0; s < c->layout.slots.len; s++)
+    if (!fst_slot_form_covers(c->form_home, general[s], form[s])) return false;
+  return true;
 }
 
 static void add_form(compilation *c, const fst_slot_form *given) {
   size_t slots = c->layout.slots.len;
   fst_slot_form *form = FST_NEW_ARRAY(&c->arena, fst_slot_form, slots + 1);
-  for (size_t s = 0; s < slots; s++) form[s] = c->loose[s] ? loosen(c->module, given[s]) : given[s];
-  for (size_t at = 0; slots && at < c->forms.len; at += slots)
-    if (!memcmp(&c->forms.data[at], form, slots * sizeof *form)) return;
-  if (!slots && c->forms.len) return;
+  for (size_t s = 0; s < slots; s++) form[s] = c->loose[s] ? fst_slot_form_loosen(c->form_home, given[s]) : given[s];
+  for (size_t f = 0; f < c->covered.len; f++)
+    if (covers_all(c, &c->forms.data[f * slots], form)) return;
+  for (size_t f = 0; f < c->covered.len; f++)
+    if (covers_all(c, form, &c->forms.data[f * slots])) c->covered.data[f] = true;
   for (size_t s = 0; s < slots; s++) fst_vec_push(&c->forms, form[s]);
   if (!slots) fst_vec_push(&c->forms, form[0]);   // one form, of nothing
+  fst_vec_push(&c->covered, false);
 }
 
-static size_t form_count(const compilation *c) { return c->layout.slots.len ? c->forms.len / c->layout.slots.len : c->forms.len; }
+// Forms that no other covers.
+static size_t form_count(const compilation *c) {
+  size_t count = 0;
+  for (size_t f = 0; f < c->covered.len; f++) count += !c->covered.data[f];
+  return count;
+}
 
 // Past MAX_FORMS: the slot with the most different forms is no longer told apart, and everything starts anew.
 // False when there is none left.
@@ -177,7 +180,7 @@ static bool loosen_worst(compilation *c) {
   size_t slots = c->layout.slots.len, worst = 0, most = 1;
   for (size_t s = 0; s < slots; s++) {
     size_t different = 0;
-    for (size_t a = 0; a < form_count(c); a++) {
+    for (size_t a = 0; a < c->covered.len; a++) {
       bool seen = false;
       for (size_t b = 0; b < a && !seen; b++) seen = !memcmp(&c->forms.data[a * slots + s], &c->forms.data[b * slots + s], sizeof *c->forms.data);
       different += !seen;
@@ -245,6 +248,7 @@ static fst_status first_forms(compilation *c) {
   }
   fst_slot_form *form = FST_NEW_ARRAY(&c->arena, fst_slot_form, slots + 1);
   fst_vec_clear(&c->forms);
+  fst_vec_clear(&c->covered);
   for (size_t s = 0; s < slots; s++) form[s] = saved_form(c, &c->layout.slots.data[s]);
   add_form(c, form);
   if (!c->rq->state || !c->rq->state[0]) return NULL;
@@ -451,15 +455,27 @@ static void drop_planned(planned_list *list) {
   fst_vec_clear(list);
 }
 
+// What was compiled for forms that turned out to be covered.
+static void drop_covered(const compilation *c, planned_list *list) {
+  size_t kept = 0;
+  for (size_t i = 0; i < list->len; i++) {
+    planned_method p = list->data[i];
+    if (c->covered.data[p.form]) fst_graph_destroy(p.graph);
+    else list->data[kept++] = p;
+  }
+  list->len = kept;
+}
+
 static fst_status lower_all(compilation *c, planned_list *out) {
-  for (size_t form = 0; form < form_count(c); form++) {
-    for (uint32_t s = 0; s < c->rq->signature_count; s++) FST_TRY(lower_one(c, s, form, out));
+  for (size_t form = 0; form < c->covered.len; form++) {
+    for (uint32_t s = 0; s < c->rq->signature_count && !c->covered.data[form]; s++) FST_TRY(lower_one(c, s, form, out));
     if (form_count(c) <= MAX_FORMS) continue;
     if (!loosen_worst(c)) return FST_FAIL(FST_ERR_UNSUPPORTED, "the state of the model has too many forms");
     drop_planned(out);
     FST_TRY(first_forms(c));
     form = SIZE_MAX;   // from the first again
   }
+  drop_covered(c, out);
   return NULL;
 }
 
@@ -568,6 +584,7 @@ static void compilation_deinit(compilation *c, planned_list *planned) {
   fst_vec_free(planned);
   fst_vec_free(&c->methods);
   fst_vec_free(&c->forms);
+  fst_vec_free(&c->covered);
   fst_state_layout_deinit(&c->layout);
   fst_arena_deinit(&c->arena);
 }

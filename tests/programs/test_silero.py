@@ -64,6 +64,23 @@ def test_a_row_alone_ahead_of_time(tmp_path):
     side_by_side.ahead_of_time(ARCHIVE, STORIES["a row alone"], tmp_path, methods={"forward": {"x": "f32[s]", "sr": "int"}})
 
 
+def rows_and_batches():
+    torch.manual_seed(4)
+    row, short = (torch.randn(512), 16000), (torch.randn(256), 8000)
+    return [Call(row), *chunks(16000, 1, 2), Call(row), *chunks(16000, 3, 2), Call(row), Call(short), *chunks(8000, 1, 2), Call(short), RESET, Call(short), Call(row)]
+
+
+def test_rows_and_batches_in_memory():
+    side_by_side.in_memory(ARCHIVE, rows_and_batches())
+
+
+def test_rows_and_batches_ahead_of_time(tmp_path):
+    """The state that a row leaves is a case of what a batch leaves: no code of its own."""
+    both = [("forward", {"x": sizes, "sr": "int"}) for sizes in ("f32[n, s]", "f32[s]")] + [("reset_states", None)]
+    ours = side_by_side.ahead_of_time(ARCHIVE, rows_and_batches(), tmp_path, methods=both)
+    assert len([s for s in ours.report()["signatures"] if s["method"] == "forward"]) == 6   # two ranks, and three forms of the state
+
+
 def test_the_error_says_class_text_and_line(compiled):
     for model in (firesteel.load(ARCHIVE), firesteel.load(compiled, allow_compile=False)):
         with pytest.raises(firesteel.Error) as raised:
