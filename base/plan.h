@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define FST_PLAN_MAGIC 0x314e4c50545346ull  // "FSTPLN1"
-#define FST_PLAN_VERSION 1
+#define FST_PLAN_VERSION 2
 #define FST_PLAN_CRC_BLOCK 1048576u  // weights.bin is checked in pieces of this size
 
 // Sizes and int values in patterns: a number, a symbol of the signature, or anything.
@@ -119,8 +119,8 @@ typedef struct fst_plan_signature {
   uint64_t arena_bytes;          // a hint; UINT64_MAX when known only at run time
 } fst_plan_signature;
 
-enum { FST_PLAN_SPEC_OUTPUT = 1, FST_PLAN_SPEC_STRING = 2 };
-// Neuropod's input_spec and output_spec. Dims in INTS: a size, FST_PLAN_DIM_ANY, or -(1 + string) for a symbol.
+enum { FST_PLAN_SPEC_OUTPUT = 1 };
+// Neuropod's input_spec and output_spec. The dtype is a string, Neuropod's word for it. Dims in INTS: a size, FST_PLAN_DIM_ANY, or -(1 + string) for a symbol.
 typedef struct fst_plan_spec { uint32_t name, dtype, flags, first, count; } fst_plan_spec;
 
 typedef struct fst_plan_target {
@@ -163,6 +163,8 @@ typedef struct fst_plan_header {
   uint64_t source_hash;      // of the archive's module
   uint32_t source;           // string: base name of the archive
   uint32_t info;             // string: JSON object with what report() adds (kernels, compile_ms, compiler version)
+  uint32_t package;          // string: the Neuropod's name; "" when it is none
+  uint32_t pad;
   struct { uint32_t offset, count; } sections[FST_PLAN_SECTION_COUNT];  // offset from the start of the file
 } fst_plan_header;
 

@@ -297,8 +297,8 @@ void fst_plan_signature_add(fst_plan_tables *t, const uint32_t *args, const uint
   m->signature_count++;
 }
 
-void fst_plan_spec_add(fst_plan_tables *t, const char *name, uint32_t dtype, uint32_t flags, const int64_t *dims, uint32_t rank) {
-  fst_plan_spec spec = {fst_plan_cstring_add(t, name), dtype, flags, ints_add(t, dims, rank), rank};
+void fst_plan_spec_add(fst_plan_tables *t, const char *name, const char *dtype, uint32_t flags, const int64_t *dims, uint32_t rank) {
+  fst_plan_spec spec = {fst_plan_cstring_add(t, name), fst_plan_cstring_add(t, dtype), flags, ints_add(t, dims, rank), rank};
   fst_vec_push(&t->specs, spec);
 }
 
@@ -339,7 +339,7 @@ static uint8_t *strings_pack(const fst_plan_tables *t, fst_plan_string *out, siz
 static fst_status sections_write(const fst_plan_tables *t, const section_source *sections, void **out_bytes, size_t *out_len) {
   fst_plan_header h = {
     .magic = FST_PLAN_MAGIC, .version = FST_PLAN_VERSION, .abi_version = FST_ABI_VERSION, .flags = t->flags,
-    .weights_bytes = t->weights_bytes, .source_hash = t->source_hash, .source = t->source, .info = t->info,
+    .weights_bytes = t->weights_bytes, .source_hash = t->source_hash, .source = t->source, .info = t->info, .package = t->package,
   };
   uint64_t end = sizeof h;
   for (int s = 0; s < FST_PLAN_SECTION_COUNT; s++) {

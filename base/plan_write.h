@@ -34,7 +34,7 @@ typedef struct fst_plan_tables {
   FST_VEC(uint32_t) crcs;
   uint32_t flags;
   uint64_t weights_bytes, source_hash;
-  uint32_t source, info;       // strings
+  uint32_t source, info, package;  // strings
   fst_map loc_index;
 } fst_plan_tables;
 
@@ -87,7 +87,7 @@ void fst_plan_arg_add(fst_plan_tables *t, const char *name, uint32_t type, uint3
 // `args`: a pattern per argument; `state`: state_count pairs of slot and pattern.
 void fst_plan_signature_add(fst_plan_tables *t, const uint32_t *args, const uint32_t *state, uint32_t state_count, uint32_t symbol_count, uint32_t entry, uint32_t result_count, uint64_t arena_bytes);
 
-void fst_plan_spec_add(fst_plan_tables *t, const char *name, uint32_t dtype, uint32_t flags, const int64_t *dims, uint32_t rank);
+void fst_plan_spec_add(fst_plan_tables *t, const char *name, const char *dtype, uint32_t flags, const int64_t *dims, uint32_t rank);
 // Takes the crc32c of the finished code image.
 void fst_plan_target_add(fst_plan_tables *t, const char *name, const void *code, uint64_t bytes);
 void fst_plan_weights_set(fst_plan_tables *t, const void *weights, uint64_t bytes);

@@ -36,6 +36,9 @@ typedef fst_error *fst_status;
 #define FST_PRINTF(fmt, args)
 #endif
 
+#if defined(__GNUC__)
+__attribute__((returns_nonnull))  // or compilers doubt that results were set where no error came back
+#endif
 fst_status fst_error_make(const char *file, int line, fst_code code, const char *fmt, ...) FST_PRINTF(4, 5);
 fst_status fst_error_makev(const char *file, int line, fst_code code, const char *fmt, va_list args);
 // Prepends "context: " to the message and returns the same status; NULL stays NULL.

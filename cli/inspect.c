@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
-#include "base/dtype.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "cli/args.h"
@@ -151,7 +150,9 @@ static void specs_print(inspection *x, const char *key, uint32_t wanted) {
     fst_text_puts(&x->out, first ? "{\"name\": " : ", {\"name\": ");
     first = false;
     json_string(x, spec->name);
-    fst_text_printf(&x->out, ", \"dtype\": \"%s\", \"shape\": [", spec->flags & FST_PLAN_SPEC_STRING ? "string" : fst_dtype_np_name((fst_dtype)spec->dtype));
+    fst_text_puts(&x->out, ", \"dtype\": ");
+    json_string(x, spec->dtype);
+    fst_text_puts(&x->out, ", \"shape\": [");
     for (uint32_t d = 0; d < spec->count; d++) {
       int64_t dim = p->ints[spec->first + d];
       if (d) fst_text_puts(&x->out, ", ");

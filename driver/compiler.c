@@ -7,6 +7,7 @@
 #include "driver/artifact.h"
 #include "driver/compile.h"
 #include "driver/source.h"
+#include "driver/test_data.h"
 #include "passes/canonicalize.h"
 
 #ifndef FST_VERSION
@@ -248,6 +249,42 @@ static fst_status compiler_methods(fst_source *source, char **out_text) {
   return text_take(&text, NULL, out_text);
 }
 
+// ---- test data -------------------------------------------------------------------------------------
+
+typedef struct test_data_owner {
+  fst_arena arena;
+  fst_package package;
+  fst_test_arrays arrays;
+} test_data_owner;
+
+static void compiler_test_data_free(fst_test_data *data) {
+  test_data_owner *owner = data->owner;
+  if (!owner) return;
+  fst_vec_free(&owner->arrays);
+  fst_package_deinit(&owner->package);
+  fst_arena_deinit(&owner->arena);
+  free(owner);
+  *data = (fst_test_data){0};
+}
+
+static fst_status test_data_load(const char *path, test_data_owner *owner) {
+  FST_TRY(fst_package_open(path, &owner->package));
+  const fst_package_file *file = fst_package_file_find(&owner->package, "test_data.pkl");
+  if (!file) return NULL;
+  return fst_error_prefix(fst_test_data_read(file->bytes, file->len, &owner->arena, &owner->arrays), "%s: test_data.pkl", path);
+}
+
+static fst_status compiler_test_data(const char *path, fst_test_data *out) {
+  test_data_owner *owner = calloc(1, sizeof *owner);
+  if (!owner) return FST_FAIL(FST_ERR_RESOURCE, "out of memory");
+  fst_arena_init(&owner->arena);
+  fst_status status = test_data_load(path, owner);
+  fst_test_data made = {owner->arrays.data, (uint32_t)owner->arrays.len, owner};
+  if (status) compiler_test_data_free(&made);
+  else *out = made;
+  return status;
+}
+
 // ---- passes over IR text ---------------------------------------------------------------------------
 
 // Tensors stay without bytes: a text has none, and passes do not need them.
@@ -308,7 +345,7 @@ static bool compiler_rule_info(uint32_t index, const char **out_name, const char
 
 const fst_compiler_api *fst_compiler(void) {
   static const fst_compiler_api api = {
-      FST_COMPILER_VERSION, DESCRIPTION, compiler_open, compiler_close, compiler_compile, compiler_describe, compiler_dump, compiler_methods, compiler_opt, compiler_pass_info, compiler_rule_info,
+      FST_COMPILER_VERSION, DESCRIPTION, compiler_open, compiler_close, compiler_compile, compiler_describe, compiler_dump, compiler_methods, compiler_test_data, compiler_test_data_free, compiler_opt, compiler_pass_info, compiler_rule_info,
   };
   return &api;
 }

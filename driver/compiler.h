@@ -12,7 +12,7 @@
 
 #include "base/status.h"
 
-#define FST_COMPILER_VERSION 1
+#define FST_COMPILER_VERSION 2
 
 typedef struct fst_source fst_source;
 
@@ -50,6 +50,24 @@ typedef struct fst_compiler_options {
   fst_compiler_passes passes;
 } fst_compiler_options;
 
+// One array of a package's test_data.pkl.
+typedef struct fst_test_text { const char *bytes; size_t len; } fst_test_text;
+typedef struct fst_test_array {
+  const char *name;
+  bool is_expected;         // a result, not an input
+  const char *dtype;        // "float32", "string", ...
+  uint32_t rank;
+  const int64_t *sizes;
+  uint64_t count;           // elements
+  const void *data;         // row-major, native byte order, at any alignment; NULL for strings
+  const fst_test_text *texts;
+} fst_test_array;
+typedef struct fst_test_data {
+  const fst_test_array *arrays;  // inputs, then results
+  uint32_t count;
+  void *owner;
+} fst_test_data;
+
 typedef struct fst_compiler_api {
   uint32_t version;         // FST_COMPILER_VERSION
   const char *description;  // "firesteel 0.1.0, LLVM 19.1.7"
@@ -64,6 +82,10 @@ typedef struct fst_compiler_api {
   fst_status (*dump)(fst_source *source, const fst_compiler_options *options, const char *method, const char *stage, char **out_text);
   // Names of the methods, comma-separated.
   fst_status (*methods)(fst_source *source, char **out_text);
+
+  // What a package's test_data.pkl holds; no arrays when there is none. Not by opening the model: nothing is executed.
+  fst_status (*test_data)(const char *package, fst_test_data *out);
+  void (*test_data_free)(fst_test_data *data);
 
   // Runs named passes over every function of IR text; with `round_trip` also checks that what is printed means the
   // same. `file_name` is for messages.

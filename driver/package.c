@@ -5,20 +5,21 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include <cjson/cJSON.h>
 #include <zip.h>
 
 #include "base/file.h"
+#include "base/sha256.h"
 #include "base/text.h"
 
-#define CONFIG_ERROR "Error loading neuropod config! Please check your config file. "
 #define COMPILED "0/compiled/"
 
 static bool is_kept(const char *name) {
   size_t len = strlen(name);
-  return len && name[len - 1] != '/' && strncmp(name, COMPILED, strlen(COMPILED)) != 0;
+  return len && name[len - 1] != '/' && strncasecmp(name, COMPILED, strlen(COMPILED)) != 0;
 }
 
 static void file_add(fst_package *p, const char *name, const char *bytes, uint64_t len) {
@@ -108,81 +109,49 @@ static fst_status zip_read(fst_package *p, const char *path) {
   return status;
 }
 
-// ---- config.json -----------------------------------------------------------------------------------
+// ---- members ---------------------------------------------------------------------------------------
 
-static fst_status dim_read(fst_package *p, const cJSON *item, fst_package_dim *out) {
-  *out = (fst_package_dim){-1, NULL};
-  if (cJSON_IsNull(item)) return NULL;
-  if (cJSON_IsString(item)) {
-    out->symbol = fst_arena_strdup(&p->arena, item->valuestring);
-    return NULL;
-  }
-  if (!cJSON_IsNumber(item) || item->valuedouble < 1 || item->valuedouble > 9e15 || item->valuedouble != (double)(int64_t)item->valuedouble)
-    return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "All items in 'shape' must be either null, a string, or a positive integer.");
-  out->size = (int64_t)item->valuedouble;
-  return NULL;
-}
-
-static bool is_dtype(const char *name) {
-  static const char *const words[] = {"float32", "float64", "string", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"};
-  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-    if (!strcmp(words[i], name)) return true;
-  return false;
-}
-
-static fst_status spec_read(fst_package *p, const cJSON *item, fst_package_spec *out) {
-  const cJSON *name = cJSON_GetObjectItemCaseSensitive(item, "name"), *dtype = cJSON_GetObjectItemCaseSensitive(item, "dtype"), *shape = cJSON_GetObjectItemCaseSensitive(item, "shape");
-  if (!cJSON_IsString(name)) return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "'name' must be a string.");
-  if (!cJSON_IsString(dtype)) return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "'dtype' must be a string.");
-  if (!is_dtype(dtype->valuestring)) return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "The specified data type '%s' is invalid.", dtype->valuestring);
-  if (!cJSON_IsArray(shape)) return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "'shape' must be an array. Please check your config file");
-  *out = (fst_package_spec){.name = fst_arena_strdup(&p->arena, name->valuestring), .dtype = fst_arena_strdup(&p->arena, dtype->valuestring)};
-  const cJSON *dim;
-  cJSON_ArrayForEach(dim, shape) {
-    if (out->rank == FST_SPEC_RANK_MAX) return FST_FAIL(FST_ERR_UNSUPPORTED, "the spec of '%s' has more than %d dimensions", out->name, FST_SPEC_RANK_MAX);
-    FST_TRY(dim_read(p, dim, &out->dims[out->rank++]));
-  }
-  return NULL;
-}
-
-static fst_status config_read_parsed(fst_package *p, const cJSON *config) {
-  const cJSON *name = cJSON_GetObjectItemCaseSensitive(config, "name"), *platform = cJSON_GetObjectItemCaseSensitive(config, "platform");
-  if (!cJSON_IsString(name) || !cJSON_IsString(platform)) return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "'name' and 'platform' must be strings.");
-  if (strcmp(platform->valuestring, "torchscript") != 0)
-    return FST_FAIL(FST_ERR_UNSUPPORTED, "the package '%s' is for the platform '%s'; only torchscript packages can be compiled", name->valuestring, platform->valuestring);
-  p->name = fst_arena_strdup(&p->arena, name->valuestring);
-  const cJSON *item;
-  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(config, "input_spec")) {
-    fst_package_spec spec;
-    FST_TRY(spec_read(p, item, &spec));
-    fst_vec_push(&p->inputs, spec);
-  }
-  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(config, "output_spec")) {
-    fst_package_spec spec;
-    FST_TRY(spec_read(p, item, &spec));
-    fst_vec_push(&p->outputs, spec);
-  }
-  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(config, "custom_ops")) {
-    if (!cJSON_IsString(item)) return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "'custom_ops' must be a list of strings.");
-    const char *member = fst_arena_printf(&p->arena, "0/ops/%s", item->valuestring);
-    fst_vec_push(&p->custom_ops, member);
-  }
-  return NULL;
-}
-
-static const fst_package_file *file_find(const fst_package *p, const char *name) {
+const fst_package_file *fst_package_file_find(const fst_package *p, const char *name) {
   for (size_t i = 0; i < p->files.len; i++)
     if (!strcmp(p->files.data[i].name, name)) return &p->files.data[i];
+  // Neuropod's reader of zip files looks names up in any case.
+  for (size_t i = 0; p->is_zip && i < p->files.len; i++)
+    if (!strcasecmp(p->files.data[i].name, name)) return &p->files.data[i];
   return NULL;
 }
 
 static fst_status config_read(fst_package *p, const char *path) {
-  const fst_package_file *file = file_find(p, "config.json");
+  const fst_package_file *file = fst_package_file_find(p, "config.json");
   if (!file) return FST_FAIL(FST_ERR_NOT_FOUND, "Error loading config file for neuropod '%s'", path);
-  cJSON *config = cJSON_ParseWithLength(file->bytes, file->len);
-  if (!config) return FST_FAIL(FST_ERR_CORRUPT, CONFIG_ERROR "Error parsing JSON: %s", path);
-  fst_status status = config_read_parsed(p, config);
-  cJSON_Delete(config);
+  return fst_config_read(file->bytes, file->len, &p->arena, &p->config);
+}
+
+// ---- manifest.json ---------------------------------------------------------------------------------
+
+static fst_status manifest_check(const fst_package *p, const cJSON *files, const char *path) {
+  const cJSON *item;
+  cJSON_ArrayForEach(item, files) {
+    const char *name = item->string ? item->string : "";
+    if (!is_kept(name)) continue;
+    const fst_package_file *file = fst_package_file_find(p, name);
+    if (!file) return FST_FAIL(FST_ERR_CORRUPT, "the package '%s' is damaged: its manifest names %s, which is not there", path, name);
+    char digest[FST_SHA256_HEX];
+    fst_sha256_hex(file->bytes, file->len, digest);
+    if (!cJSON_IsString(item) || strcmp(item->valuestring, digest) != 0) return FST_FAIL(FST_ERR_CORRUPT, "the package '%s' is damaged: %s is not the file that its manifest describes", path, name);
+  }
+  return NULL;
+}
+
+static fst_status manifest_verify(const fst_package *p, const char *path) {
+  const fst_package_file *file = fst_package_file_find(p, "manifest.json");
+  if (!file) return NULL;
+  cJSON *manifest = cJSON_ParseWithLength(file->bytes, file->len);
+  const cJSON *version = cJSON_GetObjectItemCaseSensitive(manifest, "manifest_version"), *files = cJSON_GetObjectItemCaseSensitive(manifest, "files");
+  fst_status status = NULL;
+  if (!cJSON_IsObject(files)) status = FST_FAIL(FST_ERR_CORRUPT, "the package '%s' is damaged: its manifest.json lists no files", path);
+  else if (!cJSON_IsNumber(version) || version->valuedouble != 1) status = FST_FAIL(FST_ERR_UNSUPPORTED, "the package '%s' has a manifest.json of another version than 1", path);
+  else status = manifest_check(p, files, path);
+  cJSON_Delete(manifest);
   return status;
 }
 
@@ -193,14 +162,11 @@ static int file_order(const void *a, const void *b) {
 }
 
 static fst_status package_read(fst_package *p, const char *path) {
-  FST_TRY(fst_file_is_directory(path) ? folder_read(p, path, "") : zip_read(p, path));
+  p->is_zip = !fst_file_is_directory(path);
+  FST_TRY(p->is_zip ? zip_read(p, path) : folder_read(p, path, ""));
   if (p->files.len) qsort(p->files.data, p->files.len, sizeof *p->files.data, file_order);
   FST_TRY(config_read(p, path));
-  p->model = file_find(p, "0/data/model.pt");
-  if (!p->model) return FST_FAIL(FST_ERR_NOT_FOUND, "the package '%s' has no member 0/data/model.pt", path);
-  for (size_t i = 0; i < p->custom_ops.len; i++)
-    if (!file_find(p, p->custom_ops.data[i])) return FST_FAIL(FST_ERR_NOT_FOUND, "the package '%s' names a custom op but has no member %s", path, p->custom_ops.data[i]);
-  return NULL;
+  return manifest_verify(p, path);
 }
 
 fst_status fst_package_open(const char *path, fst_package *out) {
@@ -213,9 +179,7 @@ fst_status fst_package_open(const char *path, fst_package *out) {
 }
 
 void fst_package_deinit(fst_package *p) {
-  fst_vec_free(&p->inputs);
-  fst_vec_free(&p->outputs);
-  fst_vec_free(&p->custom_ops);
+  fst_config_deinit(&p->config);
   fst_vec_free(&p->files);
   fst_arena_deinit(&p->arena);
   *p = (fst_package){0};
@@ -235,7 +199,7 @@ bool fst_package_is(const char *path) {
     fst_error_free(status);
     return false;
   }
-  bool found = zip_name_locate(zip, "config.json", 0) >= 0;
+  bool found = zip_name_locate(zip, "config.json", ZIP_FL_NOCASE) >= 0;
   zip_discard(zip);
   return found;
 }

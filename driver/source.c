@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "driver/semver.h"
 
 #define IR_HEAD "firesteel.module"
 
@@ -61,33 +62,71 @@ static fst_status memory_file(const char *name, const void *bytes, size_t len, i
   return status;
 }
 
-// The caller's custom op libraries, then the package's own. A library has to be a file before it can be opened.
-static fst_status libraries_extract(fst_source *s, const fst_source_options *options, const char ***out_paths) {
-  const char **paths = FST_NEW_ARRAY(&s->arena, const char *, options->library_count + s->package.custom_ops.len + 1);
+// The package's own libraries after the caller's. A library has to be a file before it can be opened.
+static fst_status libraries_extract(fst_source *s, const fst_source_options *options, const char ***out_paths, uint32_t *out_count) {
+  const fst_config *config = &s->package.config;
+  const char **paths = FST_NEW_ARRAY(&s->arena, const char *, options->library_count + config->custom_ops.len + 1);
   for (uint32_t i = 0; i < options->library_count; i++) paths[i] = options->libraries[i];
-  for (size_t i = 0; i < s->package.custom_ops.len; i++) {
-    const char *member = s->package.custom_ops.data[i];
-    for (size_t k = 0; k < s->package.files.len; k++) {
-      const fst_package_file *file = &s->package.files.data[k];
-      if (strcmp(file->name, member) != 0) continue;
-      int fd;
-      FST_TRY(memory_file(fst_path_base(member), file->bytes, file->len, &fd));
-      paths[options->library_count + i] = fst_arena_printf(&s->arena, "/proc/self/fd/%d", fd);  // stays open: libtorch may open it again
-    }
+  *out_count = options->library_count;
+  for (size_t i = 0; i < config->custom_ops.len; i++) {
+    const char *op = config->custom_ops.data[i];
+    const fst_package_file *file = fst_package_file_find(&s->package, fst_arena_printf(&s->arena, "0/ops/%s", op));
+    if (!file) return FST_FAIL(FST_ERR_NOT_FOUND, "the package names the custom op %s but has no member 0/ops/%s", op, op);
+    int fd;
+    FST_TRY(memory_file(fst_path_base(op), file->bytes, file->len, &fd));
+    paths[(*out_count)++] = fst_arena_printf(&s->arena, "/proc/self/fd/%d", fd);  // stays open: libtorch may open it again
   }
   *out_paths = paths;
   return NULL;
 }
 
+static fst_status torchscript_open(fst_source *s, const fst_source_options *options) {
+  const fst_package_file *model = fst_package_file_find(&s->package, "0/data/model.pt");
+  if (!model) return FST_FAIL(FST_ERR_NOT_FOUND, "the package has no member 0/data/model.pt");
+  const char **libraries;
+  uint32_t count;
+  FST_TRY(libraries_extract(s, options, &libraries, &count));
+  FST_TRY(memory_file("model.pt", model->bytes, model->len, &s->model_fd));
+  fst_import_options import = {options->bridge, options->eval, libraries, count};
+  return fst_error_prefix(fst_import_archive(fst_arena_printf(&s->arena, "/proc/self/fd/%d", s->model_fd), &import, &s->import), "0/data/model.pt");
+}
+
+static fst_status backend_missing(fst_source *s, const fst_source_options *options) {
+  (void)options;
+  return FST_FAIL(FST_ERR_UNSUPPORTED, "the package '%s' is for the platform '%s', which Firesteel cannot run; it compiles packages of the platform 'torchscript'",
+                  s->package.config.name, s->package.config.platform);
+}
+
+// What a platform's packages are opened with: the one place where a platform is told from another. `open` imports the model
+// as a module; all that follows is the same for every platform.
+typedef struct fst_backend {
+  const char *platform;
+  fst_status (*open)(fst_source *source, const fst_source_options *options);
+} fst_backend;
+static const fst_backend backends[] = {
+    {"torchscript", torchscript_open},
+    {"tensorflow", backend_missing},
+    {"python", backend_missing},
+};
+
+static fst_status backend_open(fst_source *s, const fst_source_options *options) {
+  const fst_config *config = &s->package.config;
+  bool satisfied = true;
+  for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
+    if (strcmp(backends[i].platform, config->platform) != 0) continue;
+    fst_semver_range(config->version_range, &satisfied);  // read before, so it is a range
+    if (satisfied) return backends[i].open(s, options);
+  }
+  return FST_FAIL(FST_ERR_UNSUPPORTED,
+                  "The model being loaded requires a Neuropod backend for type '%s' and version range '%s'. However, a backend satisfying these requirements was not found. "
+                  "Firesteel stands for every version of torchscript up to " FST_CLAIMED_TORCH ".",
+                  config->platform, config->version_range);
+}
+
 static fst_status package_open(const char *path, const fst_source_options *options, fst_source *s) {
   FST_TRY(fst_package_open(path, &s->package));
   s->is_package = true;
-  FST_TRY(memory_file("model.pt", s->package.model->bytes, s->package.model->len, &s->model_fd));
-  const char **libraries;
-  FST_TRY(libraries_extract(s, options, &libraries));
-  fst_import_options import = {options->bridge, options->eval, libraries, options->library_count + (uint32_t)s->package.custom_ops.len};
-  const char *model = fst_arena_printf(&s->arena, "/proc/self/fd/%d", s->model_fd);
-  return fst_error_prefix(fst_import_archive(model, &import, &s->import), "%s: 0/data/model.pt", path);
+  return fst_error_prefix(backend_open(s, options), "%s", path);
 }
 
 static fst_status archive_open(const char *path, const fst_source_options *options, fst_source *s) {
@@ -164,10 +203,10 @@ bool fst_source_method_is_plain(const fst_source *s, const char *method) {
 
 // ---- specs -----------------------------------------------------------------------------------------
 
-static fst_dtype spec_dtype(const fst_package_spec *spec) { return fst_dtype_from_name(spec->dtype, strlen(spec->dtype)); }
+static fst_dtype spec_dtype(const fst_config_spec *spec) { return fst_dtype_from_name(spec->dtype, strlen(spec->dtype)); }
 
 // Sizes get names that no word of the type language has.
-static void dim_name(fst_text *out, const fst_package_dim *dim, size_t input, uint32_t number) {
+static void dim_name(fst_text *out, const fst_config_dim *dim, size_t input, uint32_t number) {
   if (dim->size >= 0) fst_text_printf(out, "%lld", (long long)dim->size);
   else if (!dim->symbol) fst_text_printf(out, "any_%zu_%u", input, number);
   else {
@@ -193,8 +232,8 @@ static bool has_parameter(const fst_graph *graph, const char *name) {
 fst_status fst_source_signature(const fst_source *s, const char *method, fst_text *out) {
   if (!s->is_package || strcmp(method, "forward") != 0) return NULL;
   const fst_graph *graph = fst_source_method(s, method);
-  for (size_t i = 0; graph && i < s->package.inputs.len; i++) {
-    const fst_package_spec *spec = &s->package.inputs.data[i];
+  for (size_t i = 0; graph && i < s->package.config.inputs.len; i++) {
+    const fst_config_spec *spec = &s->package.config.inputs.data[i];
     // A model may take one dict instead; lists of strings say enough by themselves.
     if (!has_parameter(graph, spec->name) || !strcmp(spec->dtype, "string")) continue;
     fst_dtype dtype = spec_dtype(spec);
@@ -209,19 +248,19 @@ fst_status fst_source_signature(const fst_source *s, const char *method, fst_tex
   return NULL;
 }
 
-static void spec_add(fst_plan_tables *tables, const fst_package_spec *spec, uint32_t flags) {
+static void spec_add(fst_plan_tables *tables, const fst_config_spec *spec, uint32_t flags) {
   int64_t dims[FST_SPEC_RANK_MAX];
   for (uint32_t d = 0; d < spec->rank; d++) {
-    const fst_package_dim *dim = &spec->dims[d];
+    const fst_config_dim *dim = &spec->dims[d];
     if (dim->symbol) dims[d] = fst_plan_dim_symbol(fst_plan_cstring_add(tables, dim->symbol));
     else dims[d] = dim->size < 0 ? FST_PLAN_DIM_ANY : dim->size;
   }
-  if (!strcmp(spec->dtype, "string")) flags |= FST_PLAN_SPEC_STRING;
-  fst_plan_spec_add(tables, spec->name, (uint32_t)spec_dtype(spec), flags, dims, spec->rank);
+  fst_plan_spec_add(tables, spec->name, spec->dtype, flags, dims, spec->rank);
 }
 
 void fst_source_specs(const fst_source *s, fst_plan_tables *tables) {
   if (!s->is_package) return;
-  for (size_t i = 0; i < s->package.inputs.len; i++) spec_add(tables, &s->package.inputs.data[i], 0);
-  for (size_t i = 0; i < s->package.outputs.len; i++) spec_add(tables, &s->package.outputs.data[i], FST_PLAN_SPEC_OUTPUT);
+  tables->package = fst_plan_cstring_add(tables, s->package.config.name);
+  for (size_t i = 0; i < s->package.config.inputs.len; i++) spec_add(tables, &s->package.config.inputs.data[i], 0);
+  for (size_t i = 0; i < s->package.config.outputs.len; i++) spec_add(tables, &s->package.config.outputs.data[i], FST_PLAN_SPEC_OUTPUT);
 }

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "base/dtype.h"
 #include "runtime/buf.h"
 #include "runtime/match.h"
 
@@ -30,8 +29,7 @@ static void specs_fill(const fst_plan *plan, fst_names *n) {
   size_t at = 0;
   for (uint32_t i = 0; i < plan->specs_count; i++) {
     const fst_plan_spec *s = &plan->specs[i];
-    const char *dtype = s->flags & FST_PLAN_SPEC_STRING ? "string" : fst_dtype_np_name(s->dtype < 128 ? (fst_dtype)s->dtype : FST_DTYPE_UNKNOWN);
-    n->specs[i] = (fst_spec){fst_plan_text(plan, s->name), dtype, s->count, n->dims + at, n->symbols + at};
+    n->specs[i] = (fst_spec){fst_plan_text(plan, s->name), fst_plan_text(plan, s->dtype), s->count, n->dims + at, n->symbols + at};
     for (uint32_t d = 0; d < s->count; d++, at++) {
       int64_t dim = plan->ints[s->first + d];
       bool is_symbol = dim < 0 && dim != FST_PLAN_DIM_ANY;

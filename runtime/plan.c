@@ -24,7 +24,7 @@ static bool strings_ok(const fst_plan *p) {
     fst_plan_string s = p->strings[i];
     if (!slice_ok(s.offset, (uint64_t)s.len + 1, p->bytes_count) || p->bytes[s.offset + s.len] != 0) return false;
   }
-  return p->header->source < p->strings_count && p->header->info < p->strings_count;
+  return p->header->source < p->strings_count && p->header->info < p->strings_count && p->header->package < p->strings_count;
 }
 
 static bool locs_ok(const fst_plan *p) {
@@ -238,7 +238,7 @@ static bool methods_ok(const fst_plan *p) {
 static bool specs_ok(const fst_plan *p) {
   for (uint32_t i = 0; i < p->specs_count; i++) {
     const fst_plan_spec *s = &p->specs[i];
-    if (s->name >= p->strings_count || !slice_ok(s->first, s->count, p->ints_count)) return false;
+    if (s->name >= p->strings_count || s->dtype >= p->strings_count || !slice_ok(s->first, s->count, p->ints_count)) return false;
     for (uint32_t d = 0; d < s->count; d++) {
       int64_t dim = p->ints[s->first + d];
       if (dim < 0 && dim != FST_PLAN_DIM_ANY && dim < -(int64_t)p->strings_count) return false;

@@ -1,4 +1,5 @@
 """Neuropod packages through the compiler: as files and folders, their specs, and what is wrong with bad ones."""
+import hashlib
 import io
 import json
 import os
@@ -111,7 +112,16 @@ def test_specs_become_signatures(model, tmp_path):
 
 
 @pytest.mark.parametrize("changes, part", [
-    ({"platform": "tensorflow"}, "only torchscript packages"),
+    ({"platform": "tensorflow"}, "is for the platform 'tensorflow', which Firesteel cannot run; it compiles packages of the platform 'torchscript'"),
+    ({"platform": "python"}, "is for the platform 'python'"),
+    ({"platform": "onnx"}, "requires a Neuropod backend for type 'onnx' and version range '*'. However, a backend satisfying these requirements was not found."),
+    ({"platform_version_semver": ">=3"}, "for type 'torchscript' and version range '>=3'. However, a backend satisfying these requirements was not found."),
+    ({"platform_version_semver": "a.b.c"}, "Error loading neuropod config! Please check your config file. The provided platform version (a.b.c) was not a valid semver version or range. "
+                                           "See https://semver.org/ and https://docs.npmjs.com/misc/semver#ranges"),
+    ({"input_tensor_device": {"x": "TPU"}}, "Error loading neuropod config! Please check your config file. Invalid device type: TPU"),
+    ({"name": None}, "'name' and 'platform' must be strings."),
+    ({"input_spec": [{"name": "x", "shape": [1]}]}, "'dtype' must be a string."),
+    ({"input_spec": [spec("x", "float32", None)]}, "'shape' must be an array. Please check your config file"),
     ({"platform": 3}, "'name' and 'platform' must be strings."),
     ({"input_spec": [spec("x", "complex128", [1])]}, "The specified data type 'complex128' is invalid."),
     ({"input_spec": [spec("x", "float32", 3)]}, "'shape' must be an array."),
@@ -154,3 +164,46 @@ def test_text_of_an_archive_compiles_to_the_same_bytes(tmp_path):
     assert "--archive" in fail("compile", tmp_path / "m.ir", "-o", tmp_path / "b.fst", *types)
     succeed("compile", tmp_path / "m.ir", "--archive", tmp_path / "m.pt", "-o", tmp_path / "b.fst", *types)
     assert (tmp_path / "a.fst").read_bytes() == (tmp_path / "b.fst").read_bytes()
+
+
+def manifest(members):
+    files = {name: hashlib.sha256(data if isinstance(data, bytes) else data.encode()).hexdigest() for name, data in members.items()}
+    return {**members, "manifest.json": json.dumps({"files": files, "manifest_version": 1})}
+
+
+def test_a_manifest_is_verified(model, tmp_path):
+    whole = manifest(members(model))
+    out = tmp_path / "out.neuropod"
+    succeed("compile", pack(tmp_path / "good.neuropod", whole), "-o", out)
+    succeed("compile", out, "-o", tmp_path / "again.neuropod")  # the manifest says nothing of what was compiled
+    changed = json.dumps({**json.loads(whole["config.json"]), "name": "another"})
+    assert "config.json is not the file that its manifest describes" in fail("compile", pack(tmp_path / "bad.neuropod", {**whole, "config.json": changed}), "-o", out, "--force")
+    del whole["test_data.pkl"]
+    assert "its manifest names test_data.pkl, which is not there" in fail("compile", pack(tmp_path / "bad.neuropod", whole), "-o", out, "--force")
+    for wrong, part in (("[]", "lists no files"), ("{", "lists no files"), (json.dumps({"files": {}, "manifest_version": 2}), "another version than 1")):
+        assert part in fail("compile", pack(tmp_path / "bad.neuropod", {**members(model), "manifest.json": wrong}), "-o", out, "--force")
+
+
+def test_names_in_any_case_comments_and_unknown_keys(model, tmp_path):
+    text = json.dumps(config(custom_ops=[], input_tensor_device={"x": "CPU"}, platform_version_semver="^1.3.0 || 2.x", surprise=[{"a": None}]))
+    source = pack(tmp_path / "odd.neuropod", {"CONFIG.JSON": "// said by hand\n" + text, "0/Data/Model.PT": model})
+    succeed("compile", source, "-o", tmp_path / "out.neuropod")
+    assert call(tmp_path / "out.neuropod", tmp_path) == ANSWER
+
+
+def test_the_minimal_config_of_old_packages(model, tmp_path):
+    old = {"name": "m", "platform": "torchscript"}  # neither specs, devices, ops nor versions
+    succeed("compile", pack(tmp_path / "old.neuropod", {"config.json": json.dumps(old), "0/data/model.pt": model}), "-o", tmp_path / "out.neuropod",
+            "--input", "x: f32[N, 3]", "--input", "y: f32[N, 3]")
+    assert call(tmp_path / "out.neuropod", tmp_path) == ANSWER
+
+
+def test_zip64(model, tmp_path):
+    """Sizes and offsets in 64-bit fields, as writers leave them that do not know a member's size beforehand."""
+    path = tmp_path / "wide.neuropod"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z:
+        for name, data in members(model).items():
+            with z.open(zipfile.ZipInfo(name), "w", force_zip64=True) as f:
+                f.write(data if isinstance(data, bytes) else data.encode())
+    succeed("compile", path, "-o", tmp_path / "out.neuropod")
+    assert call(tmp_path / "out.neuropod", tmp_path) == ANSWER

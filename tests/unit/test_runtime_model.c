@@ -122,8 +122,8 @@ static fst_text artifact_make(void) {
   uint32_t rows = fst_plan_pattern_list(t, row, FST_PLAN_DIM_ANY), by_name = fst_plan_pattern_dict(t, fst_plan_pattern_scalar(t, FST_TAG_STR), rows);
   fst_plan_signature_add(t, &by_name, NULL, 0, 1, 5, 1, 0);
   fst_plan_method_add(t, "absent", 0, &any, 1);
-  fst_plan_spec_add(t, "x", FST_F32, 0, (int64_t[]){-1 - (int64_t)fst_plan_cstring_add(t, "N")}, 1);
-  fst_plan_spec_add(t, "out", FST_F32, FST_PLAN_SPEC_OUTPUT, (int64_t[]){FST_PLAN_DIM_ANY}, 1);
+  fst_plan_spec_add(t, "x", "float32", 0, (int64_t[]){-1 - (int64_t)fst_plan_cstring_add(t, "N")}, 1);
+  fst_plan_spec_add(t, "out", "float32", FST_PLAN_SPEC_OUTPUT, (int64_t[]){FST_PLAN_DIM_ANY}, 1);
   return fixture_artifact(t, entries, sizeof entries / sizeof *entries, weights, sizeof weights);
 }
 

@@ -44,8 +44,8 @@ static fst_plan_tables *rich_tables(void) {
   fst_plan_arg_add(t, "x", tensor, 0, FST_PLAN_ARG_WRITTEN);
   fst_plan_arg_add(t, "p", named, tuple + 1, 0);
   fst_plan_signature_add(t, (uint32_t[]){x, both}, (uint32_t[]){0, fst_plan_pattern_list(t, fst_plan_pattern_int(t, 7), 2)}, 1, 2, 0, 1, 4096);
-  fst_plan_spec_add(t, "x", FST_F32, 0, (int64_t[]){-1 - (int64_t)fst_plan_cstring_add(t, "N"), 3}, 2);
-  fst_plan_spec_add(t, "out", 0, FST_PLAN_SPEC_OUTPUT | FST_PLAN_SPEC_STRING, (int64_t[]){FST_PLAN_DIM_ANY}, 1);
+  fst_plan_spec_add(t, "x", "float32", 0, (int64_t[]){-1 - (int64_t)fst_plan_cstring_add(t, "N"), 3}, 2);
+  fst_plan_spec_add(t, "out", "string", FST_PLAN_SPEC_OUTPUT, (int64_t[]){FST_PLAN_DIM_ANY}, 1);
   fst_plan_target_add(t, "x86-64-v3", "code", 4);
   static const char weights[(1 << 20) + 8];
   fst_plan_weights_set(t, weights, sizeof weights);
