@@ -5,16 +5,17 @@
 typedef struct dtype_row {
   fst_dtype dtype;
   const char *names[3];  // IR text, torch, numpy
+  const char *word;
   size_t bytes;
   fst_dtype_kind kind;
 } dtype_row;
 
 static const dtype_row rows[] = {
-#define X(id, number, short_name, torch_name, np_name, bytes, kind) {FST_##id, {short_name, torch_name, np_name}, bytes, kind},
+#define X(id, number, short_name, torch_name, np_name, word, bytes, kind) {FST_##id, {short_name, torch_name, np_name}, word, bytes, kind},
     FST_DTYPES(X)
 #undef X
 };
-static const dtype_row unknown = {FST_DTYPE_UNKNOWN, {"?", "?", "?"}, 0, FST_KIND_NONE};
+static const dtype_row unknown = {FST_DTYPE_UNKNOWN, {"?", "?", "?"}, "Unknown", 0, FST_KIND_NONE};
 
 enum { ROW_COUNT = sizeof rows / sizeof rows[0] };
 
@@ -29,6 +30,7 @@ fst_dtype_kind fst_dtype_kind_of(fst_dtype dtype) { return dtype_find(dtype)->ki
 const char *fst_dtype_name(fst_dtype dtype) { return dtype_find(dtype)->names[0]; }
 const char *fst_dtype_torch_name(fst_dtype dtype) { return dtype_find(dtype)->names[1]; }
 const char *fst_dtype_np_name(fst_dtype dtype) { return dtype_find(dtype)->names[2]; }
+const char *fst_dtype_word(fst_dtype dtype) { return dtype_find(dtype)->word; }
 
 fst_dtype fst_dtype_from_name(const char *name, size_t len) {
   for (int i = 0; i < ROW_COUNT; i++)

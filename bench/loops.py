@@ -11,63 +11,31 @@ import pathlib
 import sys
 import tempfile
 import time
-from typing import List
 
 import torch
-from torch import Tensor, nn
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "build" / "python"))
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "build" / "python"), str(ROOT / "tests")]
 import firesteel  # noqa: E402
+from zoo.control import IntLoop, StackLoop, TensorLoop  # noqa: E402
 
 SHORT, LONG = 10, 1000
 
 
-class Integers(nn.Module):
-    """Two branches an iteration."""
-
-    def forward(self, x: Tensor, n: int) -> int:
-        total = 0
-        for i in range(n):
-            if i % 3 == 0:
-                total += i
-            elif i % 5 == 0:
-                total -= 2
-            else:
-                total = total ^ i
-        return total
+FLOATS = torch.randn(64, generator=torch.Generator().manual_seed(0))
+# Name, module, what it takes before the number of rounds, bound of the ratio.
+LOOPS = [("integers, two branches", IntLoop, (), 0.03), ("relu(y*0.5 + x), 64 floats", TensorLoop, (FLOATS,), 0.02), ("append a row, stack", StackLoop, (FLOATS,), 0.10)]
 
 
-class Pointwise(nn.Module):
-    def forward(self, x: Tensor, n: int) -> Tensor:
-        y = x
-        for _ in range(n):
-            y = torch.relu(y * 0.5 + x)
-        return y
-
-
-class Rows(nn.Module):
-    """Appends a row an iteration, and makes one tensor of them at the end."""
-
-    def forward(self, x: Tensor, n: int) -> Tensor:
-        rows: List[Tensor] = []
-        for i in range(n):
-            rows.append(x * float(i))
-        return torch.stack(rows)
-
-
-LOOPS = [("integers, two branches", Integers, 0.03), ("relu(y*0.5 + x), 64 floats", Pointwise, 0.02), ("append a row, stack", Rows, 0.10)]
-
-
-def seconds(call, x, n, calls):
+def seconds(call, args, calls):
     start = time.perf_counter()
     for _ in range(calls):
-        call(x, n)
+        call(*args)
     return (time.perf_counter() - start) / calls
 
 
-def measure(module, rounds):
+def measure(module, args, rounds):
     """Nanoseconds an iteration of (ours, TorchScript)."""
-    x = torch.randn(64)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "loop.pt"
         torch.jit.script(module.eval()).save(str(path))
@@ -76,11 +44,11 @@ def measure(module, rounds):
         best = {}
         with torch.no_grad():
             for n in (SHORT, LONG) * 3:
-                torch.testing.assert_close(torch.as_tensor(ours(x, n)), torch.as_tensor(theirs(x, n)))
+                torch.testing.assert_close(torch.as_tensor(ours(*args, n)), torch.as_tensor(theirs(*args, n)))
             for _ in range(rounds):
                 for side, call in enumerate(sides):
                     for n, calls in ((SHORT, 50), (LONG, 5)):
-                        t = seconds(call, x, n, calls)
+                        t = seconds(call, (*args, n), calls)
                         best[side, n] = min(best.get((side, n), t), t)
         assert not ours.report()["fallback_ops"], ours.report()["fallback_ops"]
     return [(best[side, LONG] - best[side, SHORT]) / (LONG - SHORT) * 1e9 for side in (0, 1)]
@@ -92,11 +60,10 @@ def main():
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    torch.manual_seed(0)
     print(f"{'loop':30} {'firesteel':>10} {'TorchScript':>12} {'ratio':>7} {'bound':>6}   ns an iteration")
-    for name, model, bound in LOOPS:
+    for name, model, args, bound in LOOPS:
         if options.only in name:
-            ours, theirs = measure(model(), options.rounds)
+            ours, theirs = measure(model(), args, options.rounds)
             print(f"{name:30} {ours:10.2f} {theirs:12.1f} {ours / theirs:7.4f} {bound:6.2f}", flush=True)
 
 

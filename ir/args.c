@@ -134,24 +134,6 @@ bool fst_args_require(fst_infer *in, fst_dim a, fst_dim b, const char *text, con
   return equal != 0;
 }
 
-const char *fst_args_dtype_text(fst_dtype dtype) {
-  switch (dtype) {
-    case FST_U8: return "Byte";
-    case FST_I8: return "Char";
-    case FST_I16: return "Short";
-    case FST_I32: return "Int";
-    case FST_I64: return "Long";
-    case FST_F16: return "Half";
-    case FST_F32: return "Float";
-    case FST_F64: return "Double";
-    case FST_BOOL: return "Bool";
-    case FST_BF16: return "BFloat16";
-    case FST_C64: return "ComplexFloat";
-    case FST_C128: return "ComplexDouble";
-    default: return fst_dtype_name(dtype);
-  }
-}
-
 void fst_infer_set_format(fst_infer *in, uint32_t r, fst_dtype dtype, int rank, const fst_dim *dims, int format) {
   fst_shape shape = {.rank = rank, .has_strides = true};
   memcpy(shape.dims, dims, sizeof(fst_dim) * (size_t)rank);

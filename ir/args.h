@@ -29,7 +29,6 @@ int fst_args_items(const fst_infer *in, uint32_t arg, fst_value_id *out, int max
 // Texts for messages, in the scratch arena: "[2, 3]" and "2x3".
 const char *fst_args_shape_text(fst_infer *in, const fst_type_data *type);
 const char *fst_args_times_text(fst_infer *in, const fst_type_data *type);
-const char *fst_args_dtype_text(fst_dtype dtype);   // "Float", "Long": the words of PyTorch's messages
 const char *fst_args_dim_text(fst_infer *in, fst_dim d);
 // a == b: proven different is false with in->message = `text`; what only the call can tell becomes a guard with
 // `guard_text` (`{}` `{}` are a and b).

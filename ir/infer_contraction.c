@@ -20,7 +20,7 @@ static fst_dim dims_product(fst_infer *in, const fst_dim *dims, int count) {
 
 static bool dtypes_agree(fst_infer *in, const fst_type_data *a, const fst_type_data *b) {
   if (a->dtype == b->dtype) return true;
-  in->message = fst_arena_printf(in->arena, "expected m1 and m2 to have the same dtype, but got: %s != %s", fst_args_dtype_text(a->dtype), fst_args_dtype_text(b->dtype));
+  in->message = fst_arena_printf(in->arena, "expected m1 and m2 to have the same dtype, but got: %s != %s", fst_dtype_word(a->dtype), fst_dtype_word(b->dtype));
   return false;
 }
 
@@ -30,7 +30,7 @@ int fst_infer_linear(fst_infer *in) {
   if (x->rank < 1 || w->rank < 1 || w->rank > 2)
     return fst_infer_raise(in, "both arguments to linear need to be at least 1D, but they are %dD and %dD", x->rank, w->rank);
   if (x->dtype != w->dtype)
-    return fst_infer_raise(in, "mat1 and mat2 must have the same dtype, but got %s and %s", fst_args_dtype_text(x->dtype), fst_args_dtype_text(w->dtype));
+    return fst_infer_raise(in, "mat1 and mat2 must have the same dtype, but got %s and %s", fst_dtype_word(x->dtype), fst_dtype_word(w->dtype));
   fst_dim dims[FST_MAX_RANK], one = fst_dim_const(in->dims, 1);
   int rank = x->rank - 1;
   memcpy(dims, x->dims, sizeof(fst_dim) * (size_t)x->rank);
@@ -96,7 +96,7 @@ static int infer_dot(fst_infer *in, const fst_type_data *a, const fst_type_data 
   if (a->rank != 1 || b->rank != 1)
     return fst_infer_raise(in, "1D tensors expected, but got %dD and %dD tensors", a->rank, b->rank);
   if (a->dtype != b->dtype)
-    return fst_infer_raise(in, "dot : expected both vectors to have same dtype, but found %s and %s", fst_args_dtype_text(a->dtype), fst_args_dtype_text(b->dtype));
+    return fst_infer_raise(in, "dot : expected both vectors to have same dtype, but found %s and %s", fst_dtype_word(a->dtype), fst_dtype_word(b->dtype));
   const char *n = fst_args_dim_text(in, a->dims[0]), *m = fst_args_dim_text(in, b->dims[0]);
   const char *text = fst_arena_printf(
       in->arena, "inconsistent tensor size, expected tensor [%s] and src [%s] to have the same number of elements, but got %s and %s elements respectively", n, m, n, m);

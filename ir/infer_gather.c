@@ -71,7 +71,7 @@ int fst_infer_embedding(fst_infer *in) {
   const fst_type_data *w = fst_infer_tensor(in, 0), *index = fst_infer_tensor(in, 1);
   if (!w || !index) return FST_INFER_UNKNOWN;
   if (w->rank != 2) return fst_infer_raise(in, "'weight' must be 2-D");
-  if (!is_index(index)) return fst_infer_raise(in, "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got torch.%sTensor instead (while checking arguments for embedding)", fst_args_dtype_text(index->dtype));
+  if (!is_index(index)) return fst_infer_raise(in, "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got torch.%sTensor instead (while checking arguments for embedding)", fst_dtype_word(index->dtype));
   fst_dim dims[FST_MAX_RANK];
   if (index->rank >= FST_MAX_RANK) return fst_infer_give_up(in, "too many dimensions");
   if (index->rank > 0) memcpy(dims, index->dims, sizeof(fst_dim) * (size_t)index->rank);

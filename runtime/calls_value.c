@@ -98,23 +98,6 @@ static bool dtype_gives(const fst_tensor_obj *t, int64_t tag) {
   return t->dtype == FST_I64;
 }
 
-// As PyTorch's messages call them.
-static const char *scalar_type_name(fst_dtype dtype) {
-  switch (dtype) {
-    case FST_U8: return "Byte";
-    case FST_I8: return "Char";
-    case FST_I16: return "Short";
-    case FST_I32: return "Int";
-    case FST_I64: return "Long";
-    case FST_F16: return "Half";
-    case FST_BF16: return "BFloat16";
-    case FST_F32: return "Float";
-    case FST_F64: return "Double";
-    case FST_BOOL: return "Bool";
-    default: return fst_dtype_torch_name(dtype);
-  }
-}
-
 int32_t fst_call_tensor_list(fst_call *call, void *tensor, int64_t depth, int64_t tag, int64_t loc, void *out) {
   fst_ctx *ctx = fst_ctx_of(call);
   const fst_tensor_obj *t = tensor;
@@ -122,7 +105,7 @@ int32_t fst_call_tensor_list(fst_call *call, void *tensor, int64_t depth, int64_
     return fst_ctx_raise(ctx, "RuntimeError", loc, "Output annotation list dimension and runtime tensor dimension must match for tolist()");
   if (!dtype_gives(t, tag))
     return fst_ctx_raise(ctx, "RuntimeError", loc, "Output annotation element type and runtime tensor element type must match for tolist(): %s vs %s",
-                         scalar_type_name(tag == FST_TAG_INT ? FST_I64 : tag == FST_TAG_FLOAT ? FST_F32 : FST_BOOL), scalar_type_name((fst_dtype)t->dtype));
+                         fst_dtype_word(tag == FST_TAG_INT ? FST_I64 : tag == FST_TAG_FLOAT ? FST_F32 : FST_BOOL), fst_dtype_word((fst_dtype)t->dtype));
   if (t->rank == 0) {
     *(fst_val *)out = element_at(t, 0, tag);
     return 0;

@@ -174,25 +174,6 @@ static void slices_put(fst_buf *buf, const fst_tensor_obj *t) {
   }
 }
 
-static const char *dtype_word(int dtype) {
-  switch (dtype) {
-    case FST_U8: return "Byte";
-    case FST_I8: return "Char";
-    case FST_I16: return "Short";
-    case FST_I32: return "Int";
-    case FST_I64: return "Long";
-    case FST_F16: return "Half";
-    case FST_F32: return "Float";
-    case FST_F64: return "Double";
-    case FST_C32: return "ComplexHalf";
-    case FST_C64: return "ComplexFloat";
-    case FST_C128: return "ComplexDouble";
-    case FST_BOOL: return "Bool";
-    case FST_BF16: return "BFloat16";
-    default: return "Unknown";
-  }
-}
-
 void fst_format_tensor(fst_buf *buf, const fst_tensor_obj *t) {
   const int64_t *sizes = fst_tensor_sizes(t), *strides = fst_tensor_strides(t);
   bool real = fst_dtype_kind_of((fst_dtype)t->dtype) != FST_KIND_COMPLEX;
@@ -212,7 +193,7 @@ void fst_format_tensor(fst_buf *buf, const fst_tensor_obj *t) {
       slices_put(buf, t);
     }
   }
-  fst_buf_printf(buf, "[ CPU%sType{", dtype_word(t->dtype));
+  fst_buf_printf(buf, "[ CPU%sType{", fst_dtype_word(t->dtype));
   for (int d = 0; d < t->rank; d++) fst_buf_printf(buf, d ? ",%" PRId64 : "%" PRId64, sizes[d]);
   fst_buf_puts(buf, "} ]");
 }

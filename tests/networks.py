@@ -7,42 +7,15 @@ one that brings its own (MiniLM); statistics of batch norms are set to what a ra
 import functools
 import importlib.util
 import pathlib
-import warnings
 from typing import Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 
-from side_by_side import Call, as_calls
+from collection import Collection
 
-warnings.filterwarnings("ignore")
-BUILDERS = {}
-
-
-def network(calls):
-    """Registers a builder of a scripted or traced module with `calls()`, its calls."""
-    def register(build):
-        BUILDERS[build.__name__] = (build, calls)
-        return build
-    return register
-
-
-def names():
-    return list(BUILDERS)
-
-
-def save(name, folder):
-    path = pathlib.Path(folder) / f"{name}.pt"
-    if not path.exists():
-        torch.manual_seed(0)
-        with torch.no_grad():
-            BUILDERS[name][0]().save(str(path))
-    return path
-
-
-def calls(name):
-    torch.manual_seed(1)
-    return as_calls(BUILDERS[name][1]())
+NETWORKS = Collection()
+network, names, save, calls = NETWORKS.case, NETWORKS.names, NETWORKS.save, NETWORKS.calls
 
 
 def calibrated(module, *inputs):

@@ -103,7 +103,7 @@ c10::Device device_of(int kind, int index) {
 
 bool is_our_dtype(c10::ScalarType dtype) {
   switch (static_cast<int>(dtype)) {
-#define X(id, number, short_name, torch_name, np_name, bytes, kind) case number:
+#define X(id, number, short_name, torch_name, np_name, word, bytes, kind) case number:
     FST_DTYPES(X)
 #undef X
       return true;

@@ -105,7 +105,7 @@ std::string joined(const std::vector<T> &items) {
 
 const char *dtype_name(c10::ScalarType dtype) {
   switch (static_cast<int>(dtype)) {
-#define X(id, number, short_name, torch_name, np_name, bytes, kind) \
+#define X(id, number, short_name, torch_name, np_name, word, bytes, kind) \
   case number: return short_name;
     FST_DTYPES(X)
 #undef X

@@ -232,12 +232,12 @@ def test_views_share_their_storage(archive):
 def test_parameters_require_grad(archive):
     text = Text(raw_import(archive("no_grad"))[0])
     assert text.tensors[int(text.attribute("weight").split()[1])][5]
-    body = text.functions["__torch__.zoo.NoGrad.forward"]
+    body = text.functions["__torch__.zoo.hooks.NoGrad.forward"]
     assert body.index("prim::Enter(") < body.index("aten::mul") < body.index("prim::Exit(")
 
 
 def test_control_flow(archive):
-    body = Text(raw_import(archive("beam_search"))[0]).functions["__torch__.zoo.BeamSearch.forward"]
+    body = Text(raw_import(archive("beam_search"))[0]).functions["__torch__.zoo.control.BeamSearch.forward"]
     assert "prim::Loop(" in body and "prim::If(" in body
     assert 'op["prim::RaiseException(str msg, str? cls=None) -> ()"]' in body or "prim::RaiseException(" in body
     assert '"builtins.ValueError"' in body
@@ -246,45 +246,45 @@ def test_control_flow(archive):
 
 def test_classes_and_tuples(archive):
     text = Text(raw_import(archive("classes"))[0])
-    kind, body = text.classes["__torch__.zoo.Accumulator"]
+    kind, body = text.classes["__torch__.zoo.classes.Accumulator"]
     assert kind == "plain"
     assert 'attr "items" : List[Tensor]' in body
-    assert 'method "__len__" = "__torch__.zoo.Accumulator.__len__"' in body
-    assert 'NamedTuple["__torch__.zoo.Point", x: Tensor, weight: float, label: str]' in text.text
-    assert 'prim::CreateObject[name="__torch__.zoo.Accumulator"]' in text.text
+    assert 'method "__len__" = "__torch__.zoo.classes.Accumulator.__len__"' in body
+    assert 'NamedTuple["__torch__.zoo.classes.Point", x: Tensor, weight: float, label: str]' in text.text
+    assert 'prim::CreateObject[name="__torch__.zoo.classes.Accumulator"]' in text.text
 
 
 def test_enums(archive):
     text = Text(raw_import(archive("enums"))[0])
-    kind, body = text.classes["__torch__.zoo.Color"]
+    kind, body = text.classes["__torch__.zoo.classes.Color"]
     assert kind == "enum int"
     assert body.splitlines() == ['  member "RED" = 1', '  member "GREEN" = 2', '  member "BLUE" = 7']
-    assert text.attribute("color") == 'enum("__torch__.zoo.Color", "GREEN")'
-    assert 'enum("__torch__.zoo.Color", "BLUE")' in text.functions["__torch__.zoo.Enums.forward"]
+    assert text.attribute("color") == 'enum("__torch__.zoo.classes.Color", "GREEN")'
+    assert 'enum("__torch__.zoo.classes.Color", "BLUE")' in text.functions["__torch__.zoo.classes.Enums.forward"]
 
 
 def test_interfaces(archive):
     text = Text(raw_import(archive("interfaces"))[0])
-    assert text.classes["__torch__.zoo.Step"][0] == "interface"
-    assert text.objects[int(text.attribute("step").split()[1])][0] == "__torch__.zoo.Twice"
+    assert text.classes["__torch__.zoo.classes.Step"][0] == "interface"
+    assert text.objects[int(text.attribute("step").split()[1])][0] == "__torch__.zoo.classes.Twice"
 
 
 def test_hooks_run_once(archive):
     """Hooks of a part are calls in its caller's code; the root's are calls around its forward."""
     # Names are made unique where Python has scripted the same class before.
     text = Text(re.sub(r"___torch_mangle_\d+\.", "", raw_import(archive("hooks"))[0]))
-    inner = text.functions["__torch__.zoo.Hooked.forward"]
-    assert re.findall(r'prim::Call\w+\[name="([^"]*)"', inner) == ["__torch__.zoo.SharedPart.double_inputs", "forward", "__torch__.zoo.SharedPart.add_inputs"]
-    outer = text.functions["__torch__.zoo.Hooked.forward(hooked)"]
-    assert re.findall(r'prim::Call\w+\[name="([^"]*)"', outer) == ["__torch__.zoo.Hooked.watch", "__torch__.zoo.Hooked.double_inputs", "__torch__.zoo.Hooked.forward", "__torch__.zoo.Hooked.add_inputs"]
-    assert 'method "forward" = "__torch__.zoo.Hooked.forward(hooked)"' in text.classes["__torch__.zoo.Hooked"][1]
+    inner = text.functions["__torch__.zoo.hooks.Hooked.forward"]
+    assert re.findall(r'prim::Call\w+\[name="([^"]*)"', inner) == ["__torch__.zoo.state.SharedPart.double_inputs", "forward", "__torch__.zoo.state.SharedPart.add_inputs"]
+    outer = text.functions["__torch__.zoo.hooks.Hooked.forward(hooked)"]
+    assert re.findall(r'prim::Call\w+\[name="([^"]*)"', outer) == ["__torch__.zoo.hooks.Hooked.watch", "__torch__.zoo.hooks.Hooked.double_inputs", "__torch__.zoo.hooks.Hooked.forward", "__torch__.zoo.hooks.Hooked.add_inputs"]
+    assert 'method "forward" = "__torch__.zoo.hooks.Hooked.forward(hooked)"' in text.classes["__torch__.zoo.hooks.Hooked"][1]
 
 
 def test_tasks_become_calls(archive):
     text = Text(raw_import(archive("tasks"))[0])
     assert "fork" not in re.sub(r'"[^"]*"', "", text.text) and "aten::wait" not in text.text
-    assert 'prim::CallFunction[name="__torch__.zoo.Tasks.forward.fork0"]' in text.functions["__torch__.zoo.Tasks.forward"]
-    assert 'prim::CallFunction[name="__torch__.zoo.scaled"]' in text.functions["__torch__.zoo.Tasks.forward.fork0"]
+    assert 'prim::CallFunction[name="__torch__.zoo.hooks.Tasks.forward.fork0"]' in text.functions["__torch__.zoo.hooks.Tasks.forward"]
+    assert 'prim::CallFunction[name="__torch__.zoo.hooks.scaled"]' in text.functions["__torch__.zoo.hooks.Tasks.forward.fork0"]
 
 
 def test_types_asked_for(archive):
@@ -296,7 +296,7 @@ def test_types_asked_for(archive):
 
 
 def test_defaults(archive):
-    assert "%limit : float = 10.0" in Text(raw_import(archive("multi_method"))[0]).functions["__torch__.zoo.Counter.checked"]
+    assert "%limit : float = 10.0" in Text(raw_import(archive("multi_method"))[0]).functions["__torch__.zoo.state.Counter.checked"]
 
 
 def test_evaluation_mode(tmp_path):
