@@ -1,0 +1,14 @@
+// Kernels as CUDA C, run on the CPU against the interpreter.
+#include "cuda_runner.h"
+
+#include "contract_cases.h"
+#include "kernel_cases.h"
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_teardown(name, runner_flush),
+  const struct CMUnitTest tests[] = {
+      KERNEL_CASES(TEST) CONTRACT_CASES(TEST)
+  };
+  if (getenv("FST_TEST_FILTER")) cmocka_set_test_filter(getenv("FST_TEST_FILTER"));
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
