@@ -8,6 +8,7 @@
 #include "cli/args.h"
 #include "cli/commands.h"
 #include "cli/compiler.h"
+#include "cli/page.h"
 #include "cli/signature.h"
 
 // Options that `compile` and `dump` share.
@@ -123,7 +124,26 @@ int fst_command_compile(int argc, char **argv) {
 typedef struct dump_options {
   source_options source;
   const char *stage, *output;
+  bool html;
 } dump_options;
+
+static fst_status dump_write(const dump_options *o, const char *text) {
+  if (o->output) return fst_file_write_atomic(o->output, text, strlen(text));
+  fputs(text, stdout);
+  return NULL;
+}
+
+// The model's name and the stage are what a page is called.
+static fst_status dump_page(const dump_options *o, const char *path, const char *stage, const char *ir) {
+  const char *slash = strrchr(path, '/');
+  fst_text title = {0}, page = {0};
+  fst_text_printf(&title, "%s, %s", slash ? slash + 1 : path, stage);
+  fst_page_print(fst_text_cstr(&title), ir, &page);
+  fst_status status = dump_write(o, fst_text_cstr(&page));
+  fst_text_deinit(&title);
+  fst_text_deinit(&page);
+  return status;
+}
 
 static fst_status dump_source(const dump_options *o, int argc, char **argv, const char *path) {
   fst_signatures signatures;
@@ -134,11 +154,11 @@ static fst_status dump_source(const dump_options *o, int argc, char **argv, cons
   const fst_compiler_api *compiler = NULL;
   fst_source *source = NULL;
   char *text = NULL;
+  const char *stage = o->stage ? o->stage : "imported";
   fst_status status = source_open(&o->source, path, &compiler, &source);
-  if (!status) status = compiler->dump(source, &options, method, o->stage ? o->stage : "imported", &text);
+  if (!status) status = compiler->dump(source, &options, method, stage, &text);
   fst_cli_time_limit(0);
-  if (!status && o->output) status = fst_file_write_atomic(o->output, text, strlen(text));
-  else if (!status) fputs(text, stdout);
+  if (!status) status = o->html ? dump_page(o, path, stage, text) : dump_write(o, text);
   free(text);
   if (source) compiler->close(source);
   fst_signatures_deinit(&signatures);
@@ -151,9 +171,14 @@ int fst_command_dump(int argc, char **argv) {
   const fst_option options[] = {
       FST_TEXT("--stage", "NAME", "which stage, see above (default: imported)", &o.stage),
       FST_TEXT("-o", "FILE", "write there instead of to standard output", &o.output),
+      FST_FLAG("--html", "a page to look at: regions fold, values point to their definitions", &o.html),
       SOURCE_OPTIONS(o.source),
   };
   int code = fst_args_parse(fst_command_find("dump"), argc, argv, options, sizeof options / sizeof *options, 1, 1, &words);
+  if (code < 0 && o.html && o.stage && (strcmp(o.stage, "llvm") == 0 || strcmp(o.stage, "asm") == 0)) {
+    fprintf(stderr, "firesteel dump: --html shows the IR, from imported to planned; '%s' is text only\n", o.stage);
+    code = FST_EXIT_USAGE;
+  }
   if (code < 0) code = fst_report_status(dump_source(&o, argc, argv, words.data[0]));
   fst_vec_free(&words);
   source_options_deinit(&o.source);

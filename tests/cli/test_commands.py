@@ -5,6 +5,7 @@ import re
 import pathlib
 import sys
 import zipfile
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -151,6 +152,63 @@ def test_dump_parses_back(add, tmp_path):
         assert lines(succeed("opt", tmp_path / "again.ir", "--round-trip")) == lines(without_places)
     assert "define " in succeed("dump", add, "--stage", "llvm", *TYPES)
     assert ".text" in succeed("dump", add, "--stage", "asm", *TYPES)
+
+
+class Page(HTMLParser):
+    """The text of a page and its boxes: (classes, summary) with the depth they stand at."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.text, self.boxes, self.values = [], "", [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        if tag in ("meta", "input"):
+            return
+        self.open.append((tag, dict(attributes).get("class", "")))
+        if tag == "details":
+            self.boxes.append((dict(attributes)["class"].split()[1], sum(t == "details" for t, _ in self.open)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data):
+        if any(tag == "main" for tag, _ in self.open):
+            self.text += data
+            if self.open[-1] == ("span", "v"):
+                self.values.append(data)
+
+
+BRANCHES = """firesteel.module 1
+file 0 "code/a<b>.py"
+function "forward" imported (%x : Tensor, %c : bool) -> (Tensor) {
+  %r : Tensor = prim::If(%c) {  @0:3
+    %a : Tensor = aten::relu(%x)  @0:4
+    yield %a
+  } {
+    yield %x
+  }
+  return %r
+}
+"""
+
+
+def test_dump_as_a_page(add, tmp_path):
+    text = succeed("dump", add, "--stage", "planned", *TYPES)
+    page = Page(succeed("dump", add, "--stage", "planned", "--html", *TYPES))
+    assert not page.open
+    assert [kind for kind, _ in page.boxes] == ["tables", "function"] + ["group"] * text.count("fst::group(")
+    assert page.values == re.findall(r"%\w+", text)
+    without_braces = lambda s: re.sub(r"\s+|[{}]", "", s.replace("Files, storages and tensors", ""))  # noqa: E731
+    assert without_braces(page.text) == without_braces(text)
+
+
+def test_a_page_nests_as_the_regions_do(tmp_path):
+    page = succeed("dump", write(tmp_path / "branches.ir", BRANCHES), "--html")
+    assert Page(page).boxes == [("tables", 1), ("function", 1), ("branch", 2), ("branch", 2)]
+    assert "otherwise" in Page(page).text and "code/a&lt;b&gt;.py" in page and "<b>" not in page
+    assert '<span class=at title="code/a&lt;b&gt;.py">@0:4</span>' in page
+    fail("dump", tmp_path / "branches.ir", "--html", "--stage", "asm", code=2)
 
 
 def test_opt_lists_and_runs_passes(add):
