@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#define FST_ABI_VERSION 4
+#define FST_ABI_VERSION 5
 
 typedef enum {
   FST_TAG_NONE, FST_TAG_BOOL, FST_TAG_INT, FST_TAG_FLOAT,
@@ -32,6 +32,8 @@ enum {
   FST_OBJ_IMMORTAL = 1,  // constants of the artifact: never counted
   FST_OBJ_READONLY = 2,  // a storage over memory that its owner keeps unwritten
   FST_OBJ_ARENA = 4,     // a storage in the call's arena: gone when the call ends, so copied where it leaves
+  FST_OBJ_DEVICE = 8,    // a storage whose bytes are a device's: the host must not look at them
+  FST_OBJ_LENT = 16,     // a storage of a device that others work on in streams of theirs
 };
 
 typedef struct fst_val {
@@ -80,7 +82,7 @@ struct fst_calls;
 // One call of one method. The runtime owns it; generated code reads the first fields and passes it on.
 typedef struct fst_call {
   const struct fst_calls *calls;
-  const char *weights;     // weights.bin, mapped
+  const char *weights;     // weights.bin, mapped; in code for a device its copy there
   int64_t flops;           // of contractions so far, a multiply-add is two; generated code counts
   fst_val *state;          // slots of the instance
   const fst_val *consts;   // constant objects of the artifact (strings, lists, tensors), immortal

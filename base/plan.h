@@ -129,6 +129,22 @@ typedef struct fst_plan_target {
   uint64_t code_bytes;
 } fst_plan_target;
 
+// A target named FST_PLAN_DEVICE_TARGET holds code of the host that launches kernels on a device: each of these, in images,
+// one an architecture. The code launches by number.
+#define FST_PLAN_DEVICE_TARGET "cuda"
+enum { FST_PLAN_MAX_KERNEL_ARGS = 1024 };
+typedef struct fst_plan_kernel {
+  uint32_t name;        // string: the symbol in the images
+  uint32_t arg_count;
+  uint32_t threads[3];  // of a block
+  uint32_t shared_bytes;
+} fst_plan_kernel;
+typedef struct fst_plan_image {
+  uint32_t name;        // string: "sm_90.cubin"; the bytes are member 0/compiled/cuda/<name>
+  uint32_t crc;
+  uint64_t bytes;
+} fst_plan_image;
+
 #define FST_PLAN_SECTIONS(X)                                                                                    \
   X(BYTES, bytes, uint8_t) X(STRINGS, strings, fst_plan_string) X(WORDS, words, uint32_t) X(INTS, ints, int64_t) \
   X(LOCS, locs, fst_plan_loc)                                                                                   \
@@ -140,6 +156,7 @@ typedef struct fst_plan_target {
   X(SIGNATURES, signatures, fst_plan_signature)                                                                 \
   X(FALLBACKS, fallbacks, uint32_t)            /* strings: schemas of ops run by the bridge */                  \
   X(SPECS, specs, fst_plan_spec) X(TARGETS, targets, fst_plan_target)                                           \
+  X(KERNELS, kernels, fst_plan_kernel) X(IMAGES, images, fst_plan_image)                                        \
   X(CRCS, crcs, uint32_t)                      /* of each MB of weights.bin */
 
 typedef enum {

@@ -35,6 +35,8 @@ void fst_plan_tables_destroy(fst_plan_tables *t) {
   fst_vec_free(&t->fallbacks);
   fst_vec_free(&t->specs);
   fst_vec_free(&t->targets);
+  fst_vec_free(&t->kernels);
+  fst_vec_free(&t->images);
   fst_vec_free(&t->crcs);
   free(t);
 }
@@ -307,6 +309,19 @@ void fst_plan_target_add(fst_plan_tables *t, const char *name, const void *code,
   fst_vec_push(&t->targets, target);
 }
 
+uint32_t fst_plan_kernel_add(fst_plan_tables *t, const char *name, uint32_t arg_count, const uint32_t threads[3], uint32_t shared_bytes) {
+  fst_plan_kernel kernel = {fst_plan_cstring_add(t, name), arg_count, {threads[0], threads[1], threads[2]}, shared_bytes};
+  for (uint32_t i = 0; i < t->kernels.len; i++)
+    if (!memcmp(&t->kernels.data[i], &kernel, sizeof kernel)) return i;
+  fst_vec_push(&t->kernels, kernel);
+  return (uint32_t)t->kernels.len - 1;
+}
+
+void fst_plan_image_add(fst_plan_tables *t, const char *name, const void *image, uint64_t bytes) {
+  fst_plan_image row = {fst_plan_cstring_add(t, name), fst_crc32c(0, image, bytes), bytes};
+  fst_vec_push(&t->images, row);
+}
+
 void fst_plan_weights_set(fst_plan_tables *t, const void *weights, uint64_t bytes) {
   t->weights_bytes = bytes;
   fst_vec_clear(&t->crcs);
@@ -376,7 +391,7 @@ fst_status fst_plan_write(const fst_plan_tables *t, void **out_bytes, size_t *ou
     VEC(WORDS, words), VEC(INTS, ints), VEC(LOCS, locs), VEC(EXCEPTIONS, exceptions), VEC(MESSAGES, messages),
     VEC(CLASSES, classes), VEC(TYPES, types), VEC(STORAGES, storages), VEC(CONSTS, consts), VEC(SLOTS, slots),
     VEC(METHODS, methods), VEC(ARGS, args), VEC(PATTERNS, patterns), VEC(SIGNATURES, signatures),
-    VEC(FALLBACKS, fallbacks), VEC(SPECS, specs), VEC(TARGETS, targets), VEC(CRCS, crcs),
+    VEC(FALLBACKS, fallbacks), VEC(SPECS, specs), VEC(TARGETS, targets), VEC(KERNELS, kernels), VEC(IMAGES, images), VEC(CRCS, crcs),
 #undef VEC
   };
   fst_status status = sections_write(t, sections, out_bytes, out_len);

@@ -31,6 +31,8 @@ typedef struct fst_plan_tables {
   FST_VEC(uint32_t) fallbacks;
   FST_VEC(fst_plan_spec) specs;
   FST_VEC(fst_plan_target) targets;
+  FST_VEC(fst_plan_kernel) kernels;
+  FST_VEC(fst_plan_image) images;
   FST_VEC(uint32_t) crcs;
   uint32_t flags;
   uint64_t weights_bytes, source_hash;
@@ -90,6 +92,9 @@ void fst_plan_signature_add(fst_plan_tables *t, const uint32_t *args, const uint
 void fst_plan_spec_add(fst_plan_tables *t, const char *name, const char *dtype, uint32_t flags, const int64_t *dims, uint32_t rank);
 // Takes the crc32c of the finished code image.
 void fst_plan_target_add(fst_plan_tables *t, const char *name, const void *code, uint64_t bytes);
+// One row for equal rows: the number that calls->launch takes.
+uint32_t fst_plan_kernel_add(fst_plan_tables *t, const char *name, uint32_t arg_count, const uint32_t threads[3], uint32_t shared_bytes);
+void fst_plan_image_add(fst_plan_tables *t, const char *name, const void *image, uint64_t bytes);
 void fst_plan_weights_set(fst_plan_tables *t, const void *weights, uint64_t bytes);
 
 // The finished file in one malloc'ed block; free() it. Fails when a table outgrows its 32-bit indices.

@@ -124,18 +124,38 @@ static fst_var *var_from_capsule(converter *c, PyObject *capsule) {
   fst_var *var = NULL;
   if (!managed) {
     PyErr_SetString(c->state->error, "__dlpack__() gave no DLPack capsule");
-  } else if (managed->tensor.device.type != DL_CPU && managed->tensor.device.type != DL_CUDA_HOST) {
-    PyErr_SetString(c->state->error, "a tensor lies on another device; this model runs on the CPU: pass tensor.cpu()");
+  } else if (managed->tensor.device.type != DL_CPU && managed->tensor.device.type != DL_CUDA_HOST && managed->tensor.device.type != DL_CUDA) {
+    PyErr_SetString(c->state->error, "a tensor lies on a device that is neither the CPU nor a CUDA device: pass tensor.cpu()");
   } else if (dtype_of_dl(managed->tensor.dtype) < 0) {
     PyErr_Format(c->state->error, "tensors of DLPack type (%d, %d bits) are no tensors of a model", managed->tensor.dtype.code, managed->tensor.dtype.bits);
   } else {
     const dl_tensor *t = &managed->tensor;
-    fst_failure *failure = fst_var_tensor(dtype_of_dl(t->dtype), (size_t)t->ndim, t->shape, t->strides, t->data ? (char *)t->data + t->byte_offset : NULL, managed_release, managed, &var);
+    void *data = t->data ? (char *)t->data + t->byte_offset : NULL;
+    fst_failure *failure = t->device.type == DL_CUDA ? fst_var_tensor_cuda(t->device.id, dtype_of_dl(t->dtype), (size_t)t->ndim, t->shape, t->strides, data, managed_release, managed, &var)
+                                                     : fst_var_tensor(dtype_of_dl(t->dtype), (size_t)t->ndim, t->shape, t->strides, data, managed_release, managed, &var);
     if (failure) failure_raise(c->state, failure);
     else PyCapsule_SetName(capsule, "used_dltensor");  // ours to delete from now on
   }
   Py_DECREF(capsule);
   return var;
+}
+
+// A tensor on a CUDA device is ready where the device's default stream is, which calls wait for (1 is its number).
+static PyObject *capsule_of(PyObject *object) {
+  enum { DEFAULT_STREAM = 1 };
+  PyObject *device = PyObject_CallMethod(object, "__dlpack_device__", NULL), *capsule = NULL;
+  PyObject *kind = device && PyTuple_Check(device) && PyTuple_Size(device) == 2 ? PyTuple_GetItem(device, 0) : NULL;
+  PyObject *number = kind ? PyNumber_Long(kind) : NULL;   // an enum's member, in some libraries
+  int on_cuda = number && PyLong_AsLong(number) == DL_CUDA;
+  if (!number) PyErr_Clear();   // an old exporter: without the method, it is the CPU
+  PyObject *method = PyObject_GetAttrString(object, "__dlpack__"), *args = PyTuple_New(0), *kwargs = on_cuda ? Py_BuildValue("{s:i}", "stream", DEFAULT_STREAM) : NULL;
+  if (method && args && (kwargs || !on_cuda)) capsule = PyObject_Call(method, args, kwargs);
+  Py_XDECREF(device);
+  Py_XDECREF(number);
+  Py_XDECREF(method);
+  Py_XDECREF(args);
+  Py_XDECREF(kwargs);
+  return capsule;
 }
 
 // The class `name` of module `module_name` if that module is loaded: nothing is imported for a look.
@@ -157,7 +177,7 @@ static fst_var *var_from_torch(converter *c, PyObject *tensor) {
     Py_DECREF(plain);
     plain = next;
   }
-  PyObject *capsule = plain ? PyObject_CallMethod(plain, "__dlpack__", NULL) : NULL;
+  PyObject *capsule = plain ? capsule_of(plain) : NULL;
   Py_XDECREF(plain);
   return var_from_capsule(c, capsule);
 }
@@ -377,7 +397,7 @@ static fst_var *var_from_array(converter *c, PyObject *object, const char *type)
     return var;
   }
   if (PyObject_CheckBuffer(object)) return var_from_buffer(c, object);
-  if (PyObject_HasAttrString(object, "__dlpack__")) return var_from_capsule(c, PyObject_CallMethod(object, "__dlpack__", NULL));
+  if (PyObject_HasAttrString(object, "__dlpack__")) return var_from_capsule(c, capsule_of(object));
   PyObject *interface = PyObject_GetAttrString(object, "__array_interface__");
   if (interface && PyDict_Check(interface)) {
     fst_var *var = var_from_interface(c, object, interface);
@@ -447,7 +467,7 @@ static PyObject *tensor_to_python(converter *c, const fst_var *var) {
   }
   PyObject *tensor = tensor_wrap(c->state, var);
   int dtype = fst_var_dtype(var);
-  if (!tensor || dtype == FST_DT_BF16 || dtype == FST_DT_C32) return tensor;  // NumPy has no such type
+  if (!tensor || dtype == FST_DT_BF16 || dtype == FST_DT_C32 || fst_var_device(var) >= 0) return tensor;  // NumPy has no such type, or no access
   PyObject *asarray = asarray_get(c->state);
   if (asarray == Py_None) return tensor;
   PyObject *array = PyObject_CallFunctionObjArgs(asarray, tensor, NULL);

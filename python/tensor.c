@@ -85,7 +85,8 @@ PyObject *tensor_capsule(const fst_var *var) {
       shape[i] = fst_var_sizes(var)[i];
       shape[rank + i] = fst_var_strides(var)[i];
     }
-    m->tensor = (dl_tensor){fst_var_data(var), {DL_CPU, 0}, (int32_t)rank, row->dl, shape, shape + rank, 0};
+    int device = fst_var_device(var);
+    m->tensor = (dl_tensor){fst_var_data(var), device < 0 ? (dl_device){DL_CPU, 0} : (dl_device){DL_CUDA, device}, (int32_t)rank, row->dl, shape, shape + rank, 0};
     m->context = held;
     m->deleter = managed_free;
     capsule = PyCapsule_New(m, "dltensor", capsule_free);
@@ -101,7 +102,7 @@ PyObject *tensor_capsule(const fst_var *var) {
 }
 
 static PyObject *tensor_dlpack(PyObject *self, PyObject *args, PyObject *kwargs) {
-  (void)args;  // stream, max_version, dl_device, copy: all mean "as it is" for memory of the CPU
+  (void)args;  // stream, max_version, dl_device, copy: all mean "as it is": what made the memory is done, on a device too
   PyObject *copy = kwargs ? PyDict_GetItemString(kwargs, "copy") : NULL;
   if (copy && copy != Py_None && PyObject_IsTrue(copy)) {
     PyErr_SetString(PyExc_BufferError, "this tensor is handed out without a copy; copy it afterwards");
@@ -111,9 +112,9 @@ static PyObject *tensor_dlpack(PyObject *self, PyObject *args, PyObject *kwargs)
 }
 
 static PyObject *tensor_dlpack_device(PyObject *self, PyObject *unused) {
-  (void)self;
   (void)unused;
-  return Py_BuildValue("(ii)", DL_CPU, 0);
+  int device = fst_var_device(((tensor_object *)self)->var);
+  return device < 0 ? Py_BuildValue("(ii)", DL_CPU, 0) : Py_BuildValue("(ii)", DL_CUDA, device);
 }
 
 // ---- buffers ----
@@ -123,6 +124,10 @@ static int tensor_getbuffer(PyObject *self, Py_buffer *view, int flags) {
   const dtype_row *row = row_of(fst_var_dtype(t->var));
   size_t rank = fst_var_rank(t->var);
   view->obj = NULL;
+  if (fst_var_device(t->var) >= 0) {
+    PyErr_SetString(PyExc_BufferError, "the tensor lies on a CUDA device; cpu() gives a copy that the host can read");
+    return -1;
+  }
   if (!*row->format) {
     PyErr_Format(PyExc_BufferError, "%s has no buffer format; use __dlpack__", row->name);
     return -1;
@@ -177,9 +182,24 @@ static PyObject *tensor_repr(PyObject *self) {
   return repr;
 }
 
+static PyObject *tensor_cpu(PyObject *self, PyObject *unused) {
+  (void)unused;
+  module_state *state = PyType_GetModuleState(Py_TYPE(self));
+  fst_var *host = NULL;
+  fst_failure *failure;
+  Py_BEGIN_ALLOW_THREADS
+  failure = fst_var_host(((tensor_object *)self)->var, &host);
+  Py_END_ALLOW_THREADS
+  if (failure) return failure_raise(state, failure);
+  PyObject *out = tensor_wrap(state, host);
+  fst_var_free(host);
+  return out;
+}
+
 static PyMethodDef tensor_methods[] = {
   {"__dlpack__", (PyCFunction)(void (*)(void))tensor_dlpack, METH_VARARGS | METH_KEYWORDS, "The tensor as a DLPack capsule, sharing memory."},
-  {"__dlpack_device__", tensor_dlpack_device, METH_NOARGS, "Where the tensor lies: the CPU."},
+  {"__dlpack_device__", tensor_dlpack_device, METH_NOARGS, "Where the tensor lies: (1, 0) on the CPU, (2, n) on CUDA device n."},
+  {"cpu", tensor_cpu, METH_NOARGS, "The tensor where the host can read it: itself, or a copy."},
   {NULL, NULL, 0, NULL},
 };
 static PyGetSetDef tensor_getset[] = {

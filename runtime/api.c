@@ -54,7 +54,13 @@ static fst_status path_open(const char *path, const fst_open_options *o, fst_pro
   if (status->code != FST_ERR_NOT_FOUND && !(status->code == FST_ERR_CORRUPT && is_ir_text(path))) return status;
   if (o->no_compile) return fst_error_prefix(status, "not a compiled artifact");
   fst_error_free(status);
-  FST_TRY(fst_jit_create(path, o, &p->jit));
+  fst_open_options compile = *o;
+  char target[32];
+  if (p->accel) {
+    snprintf(target, sizeof target, "%s:%s", FST_PLAN_DEVICE_TARGET, p->accel->api->facts(p->accel->device)->arch);
+    compile.target = target;
+  }
+  FST_TRY(fst_jit_create(path, &compile, &p->jit));
   return fst_jit_describe(p);
 }
 

@@ -1,8 +1,10 @@
 // Values of the public interface: a handle is one fst_val with a reference on its object.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/dtype.h"
+#include "runtime/device.h"
 #include "runtime/format.h"
 #include "runtime/model.h"
 
@@ -117,6 +119,60 @@ fst_failure *fst_var_tensor(int dtype, size_t rank, const int64_t *sizes, const 
   return NULL;
 }
 
+typedef struct device_lender { void (*release)(void *owner); void *owner; } device_lender;
+
+static void device_lender_drop(void *context) {
+  device_lender *l = context;
+  if (l->release) l->release(l->owner);
+  free(l);
+}
+
+static fst_status tensor_lend(fst_accel *accel, int dtype, size_t rank, const int64_t *shape, int64_t low, int64_t high, void *data, device_lender *lender, fst_var **out) {
+  int64_t elem = (int64_t)fst_dtype_size((fst_dtype)dtype);
+  fst_storage_obj *storage;
+  FST_TRY(fst_device_storage_lend(accel, (char *)data + low * elem, (high - low) * elem, device_lender_drop, lender, &storage));
+  fst_var *var = var_take(fst_tensor_make(storage, data, dtype, (int)rank, shape));
+  if (!var) lender->release = NULL;   // the caller's memory stays the caller's
+  fst_obj_release(&storage->head);
+  if (!var) return FST_FAIL(FST_ERR_RESOURCE, "out of memory");
+  *out = var;
+  return NULL;
+}
+
+fst_failure *fst_var_tensor_cuda(int device, int dtype, size_t rank, const int64_t *sizes, const int64_t *strides, void *data, void (*release)(void *owner), void *owner, fst_var **out) {
+  int64_t shape[2 * RANK_MAX], low, high;
+  char name[32];
+  fst_accel *accel;
+  fst_status status = shape_check(dtype, rank, sizes, strides, data, shape, &low, &high);
+  snprintf(name, sizeof name, "cuda:%d", device);
+  if (!status) status = fst_accel_open(name, &accel);
+  if (status) return fst_failure_of(status);
+  device_lender *l = malloc(sizeof *l);
+  if (l) *l = (device_lender){release, owner};
+  status = l ? tensor_lend(accel, dtype, rank, shape, low, high, data, l, out) : FST_FAIL(FST_ERR_RESOURCE, "out of memory");
+  fst_accel_release(accel);   // the storage holds it
+  return fst_failure_of(status);
+}
+
+int fst_var_device(const fst_var *var) {
+  const fst_tensor_obj *t = var->val.tag == FST_TAG_TENSOR ? (const fst_tensor_obj *)var->val.p : NULL;
+  return t && fst_storage_on_device(t->storage) ? t->device_index : -1;
+}
+
+fst_failure *fst_var_host(const fst_var *var, fst_var **out) {
+  if (fst_var_device(var) < 0) {
+    *out = fst_var_ref(var);
+  } else {
+    fst_storage_obj *storage;
+    const fst_tensor_obj *t = (const fst_tensor_obj *)var->val.p;
+    fst_status status = fst_device_storage_home(t->storage, &storage);
+    if (status) return fst_failure_of(status);
+    *out = var_take(fst_tensor_make(storage, storage->data + (t->data - t->storage->data), t->dtype, t->rank, t->shape));
+    fst_obj_release(&storage->head);
+  }
+  return *out ? NULL : fst_failure_memory();
+}
+
 fst_failure *fst_var_tensor_new(int dtype, size_t rank, const int64_t *sizes, fst_var **out) {
   static _Alignas(64) char nothing[64];
   int64_t shape[2 * RANK_MAX], low, high;
@@ -228,7 +284,13 @@ int fst_var_dtype(const fst_var *var) { return var_tensor(var) ? var_tensor(var)
 size_t fst_var_rank(const fst_var *var) { return var_tensor(var) ? var_tensor(var)->rank : 0; }
 const int64_t *fst_var_sizes(const fst_var *var) { return var_tensor(var) ? fst_tensor_sizes(var_tensor(var)) : NULL; }
 const int64_t *fst_var_strides(const fst_var *var) { return var_tensor(var) ? fst_tensor_strides(var_tensor(var)) : NULL; }
-void *fst_var_data(const fst_var *var) { return var_tensor(var) ? var_tensor(var)->data : NULL; }
+// Whoever sees an address on a device works with it in streams of theirs.
+void *fst_var_data(const fst_var *var) {
+  if (!var_tensor(var)) return NULL;
+  fst_storage_obj *storage = var_tensor(var)->storage;
+  if (fst_storage_on_device(storage)) __atomic_fetch_or(&storage->head.flags, FST_OBJ_LENT, __ATOMIC_RELAXED);
+  return var_tensor(var)->data;
+}
 const void *fst_var_storage(const fst_var *var) { return var_tensor(var) ? var_tensor(var)->storage : NULL; }
 
 const void *fst_var_identity(const fst_var *var) { return fst_val_is_obj(&var->val) ? var->val.p : NULL; }

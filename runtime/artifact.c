@@ -36,8 +36,16 @@ static int target_rank(const char *target) {
   return strcmp(target, "x86-64-v3") == 0;
 }
 
+static fst_status device_target_choose(fst_artifact *a) {
+  const fst_plan *p = &a->plan;
+  for (a->target = 0; a->target < p->targets_count; a->target++)
+    if (!strcmp(fst_plan_text(p, p->targets[a->target].name), FST_PLAN_DEVICE_TARGET)) return NULL;
+  return FST_FAIL(FST_ERR_UNSUPPORTED, "%s: holds no code for a CUDA device; compile it with --target %s, or open it with device=\"cpu\"", a->name, FST_PLAN_DEVICE_TARGET);
+}
+
 static fst_status target_choose(fst_artifact *a, const char *wanted) {
   const fst_plan *p = &a->plan;
+  if (a->accel) return device_target_choose(a);
   fst_buf has = {0};
   int best = -1;
   for (uint32_t i = 0; i < p->targets_count; i++) {
@@ -51,6 +59,7 @@ static fst_status target_choose(fst_artifact *a, const char *wanted) {
   }
   fst_status status = NULL;
   if (best < 0 && wanted) status = FST_FAIL(FST_ERR_UNSUPPORTED, "%s: holds no code for target %s (it has %s)", a->name, wanted, fst_buf_text(&has));
+  else if (best < 0 && has.len && !strcmp(has.data, FST_PLAN_DEVICE_TARGET)) status = FST_FAIL(FST_ERR_UNSUPPORTED, "%s: holds code for a CUDA device only; open it with device=\"cuda\", or compile it with a CPU among its targets", a->name);
   else if (best < 0) status = FST_FAIL(FST_ERR_UNSUPPORTED, "%s: its code is for %s, which this CPU cannot run; compile it for a level that this CPU has", a->name, has.len ? fst_buf_text(&has) : "no target");
   else if (wanted && !fst_cpu_runs(wanted)) status = FST_FAIL(FST_ERR_UNSUPPORTED, "%s: this CPU cannot run code for target %s", a->name, wanted);
   fst_buf_deinit(&has);
@@ -234,6 +243,8 @@ static fst_obj *const_obj(fst_artifact *a, const fst_plan_const *c) {
   return (fst_obj *)fst_tensor_make(storage, storage->data + c->bits, (int)c->dtype, (int)c->count, p->ints + c->first);
 }
 
+static void weights_keep(void *owner) { (void)owner; }   // they go with the artifact
+
 static bool consts_make(fst_artifact *a) {
   const fst_plan *p = &a->plan;
   a->storages = calloc((size_t)p->storages_count + 1, sizeof *a->storages);
@@ -241,8 +252,9 @@ static bool consts_make(fst_artifact *a) {
   if (!a->storages || !a->consts) return false;
   for (uint32_t i = 0; i < p->storages_count; i++) {
     // Nothing writes through a storage that is immortal: the weights stay mapped read-only.
-    char *data = (char *)(uintptr_t)(a->weights + p->storages[i].offset);
-    a->storages[i] = fst_storage_wrap(data, (int64_t)p->storages[i].bytes, NULL, NULL);
+    char *data = (char *)(uintptr_t)(fst_artifact_weights(a) + p->storages[i].offset);
+    if (!a->accel) a->storages[i] = fst_storage_wrap(data, (int64_t)p->storages[i].bytes, NULL, NULL);
+    else fst_error_free(fst_device_storage_lend(a->accel, data, (int64_t)p->storages[i].bytes, weights_keep, NULL, &a->storages[i]));
     if (!a->storages[i]) return false;
   }
   for (uint32_t i = 0; i < p->consts_count; i++) {
@@ -259,9 +271,71 @@ static bool consts_make(fst_artifact *a) {
 
 static void consts_mark(fst_artifact *a, uint16_t flags) {
   for (uint32_t i = 0; a->storages && i < a->plan.storages_count; i++)
-    if (a->storages[i]) a->storages[i]->head.flags = flags;
+    if (a->storages[i]) a->storages[i]->head.flags = (a->storages[i]->head.flags & FST_OBJ_DEVICE) | flags;
   for (uint32_t i = 0; a->consts && i < a->plan.consts_count; i++)
     if (fst_val_is_obj(&a->consts[i]) && a->consts[i].p) a->consts[i].p->flags = flags;
+}
+
+// ---- on a device ----
+
+// The weights are there once, for all instances and clones; what is mapped of the file is let go.
+static fst_status weights_send(fst_artifact *a) {
+  fst_status status = fst_device_storage_make(a->accel, (int64_t)a->plan.header->weights_bytes, &a->device_weights);
+  if (!status) status = fst_device_upload(a->accel, a->device_weights->data, a->weights, a->device_weights->bytes);
+  if (status) return fst_error_prefix(status, "%s: the weights", a->name);
+  if (a->weights_region.base) munmap(a->weights_region.base, a->weights_region.bytes);
+  a->weights_region = (fst_region){0};
+  return NULL;
+}
+
+static fst_status image_choose(fst_artifact *a) {
+  const fst_plan *p = &a->plan;
+  const fst_device_facts *facts = a->accel->api->facts(a->accel->device);
+  fst_buf has = {0};
+  int best = 0;
+  for (uint32_t i = 0; i < p->images_count; i++) {
+    const char *name = fst_plan_text(p, p->images[i].name);
+    int suits = a->accel->api->suits(a->accel->device, name);
+    fst_buf_printf(&has, "%s%s", i ? ", " : "", name);
+    if (suits <= best) continue;
+    best = suits;
+    a->image_row = i;
+  }
+  fst_status status = NULL;
+  if (!best) status = FST_FAIL(FST_ERR_UNSUPPORTED, "%s: its kernels are for %s; this device is %s (%s): compile it with --target cuda:%s", a->name, has.len ? fst_buf_text(&has) : "no device", facts->arch, facts->name, facts->arch);
+  fst_buf_deinit(&has);
+  return status;
+}
+
+static fst_status functions_find(fst_artifact *a) {
+  const fst_plan *p = &a->plan;
+  a->functions = calloc((size_t)p->kernels_count + 1, sizeof *a->functions);
+  if (!a->functions) return FST_FAIL(FST_ERR_RESOURCE, "%s: out of memory", a->name);
+  for (uint32_t i = 0; i < p->kernels_count; i++) {
+    fst_status status = a->accel->api->find(a->accel->device, a->image, fst_plan_text(p, p->kernels[i].name), p->kernels[i].shared_bytes, &a->functions[i]);
+    if (status) return fst_error_prefix(status, "%s", a->name);
+  }
+  return NULL;
+}
+
+static fst_status kernels_load(fst_artifact *a, const source *s) {
+  if (!a->plan.kernels_count) return NULL;   // a model may compute nothing
+  FST_TRY(image_choose(a));
+  const fst_plan_image *image = &a->plan.images[a->image_row];
+  char path[256];
+  snprintf(path, sizeof path, "0/compiled/%s/%s", FST_PLAN_DEVICE_TARGET, fst_plan_text(&a->plan, image->name));
+  member m;
+  void *bytes;
+  FST_TRY(member_find(s, path, &m));
+  fst_status status = member_read(s, &m, &bytes);
+  member_close(&m);
+  FST_TRY(status);
+  ((char *)bytes)[m.bytes] = '\0';   // for images that are text
+  if (m.bytes != image->bytes || fst_crc32c(0, bytes, m.bytes) != image->crc) status = FST_FAIL(FST_ERR_CORRUPT, "%s: %s is damaged (its checksum does not match)", a->name, path);
+  if (!status) status = a->accel->api->load(a->accel->device, bytes, m.bytes, &a->image);
+  free(bytes);
+  if (status) return fst_error_prefix(status, "%s: %s", a->name, path);
+  return functions_find(a);
 }
 
 // ---- opening ----
@@ -274,6 +348,10 @@ static void artifact_destroy(fst_artifact *a) {
   for (uint32_t i = 0; a->storages && i < a->plan.storages_count; i++) fst_obj_release((fst_obj *)a->storages[i]);
   free(a->consts);
   free(a->storages);
+  if (a->image) a->accel->api->unload(a->accel->device, a->image);
+  free(a->functions);
+  fst_obj_release((fst_obj *)a->device_weights);
+  fst_accel_release(a->accel);
   if (a->code_region.base) munmap(a->code_region.base, a->code_region.bytes);
   if (a->weights_region.base) munmap(a->weights_region.base, a->weights_region.bytes);
   free(a->plan_bytes);
@@ -289,6 +367,7 @@ static fst_status artifact_fill(fst_artifact *a, const source *s, const fst_arti
   member_close(&m);
   FST_TRY(status);
   FST_TRY(fst_plan_open(a->name, a->plan_bytes, bytes, &a->plan));
+  if (o && o->accel) fst_accel_retain(a->accel = o->accel);
   // A plan that only describes an archive has nothing to run.
   if (a->plan.signatures_count) {
     FST_TRY(target_choose(a, o ? o->target : NULL));
@@ -296,6 +375,8 @@ static fst_status artifact_fill(fst_artifact *a, const source *s, const fst_arti
   }
   FST_TRY(weights_map(a, s, o));
   if (o && o->verify_weights) FST_TRY(fst_artifact_check_weights(a));
+  if (a->accel) FST_TRY(weights_send(a));
+  if (a->accel) FST_TRY(kernels_load(a, s));
   bool made = consts_make(a);
   consts_mark(a, FST_OBJ_IMMORTAL);
   return made ? NULL : FST_FAIL(FST_ERR_RESOURCE, "%s: out of memory", a->name);

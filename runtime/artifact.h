@@ -7,12 +7,14 @@
 
 #include "base/abi.h"
 #include "base/status.h"
+#include "runtime/device.h"
 #include "runtime/plan.h"
 
 typedef struct fst_artifact_options {
   const char *target;     // take this one of the artifact's targets; NULL: the best that this CPU runs
   bool copy_weights;      // into memory of huge pages, instead of mapping the file
   bool verify_weights;
+  fst_accel *accel;       // take the code for a device and put weights and kernels there; NULL: the CPU. Borrowed
 } fst_artifact_options;
 
 typedef struct fst_region { char *base; size_t bytes; } fst_region;  // an mmap, unmapped with the artifact
@@ -24,10 +26,15 @@ typedef struct fst_artifact {
   void *plan_bytes;
   fst_region code_region, weights_region;
   const fst_code_header *code;
-  const char *weights;
+  const char *weights;     // in the host's memory; with a device until they are there
   uint32_t target;         // of the plan's targets
   fst_val *consts;         // immortal
   fst_storage_obj **storages;
+  fst_accel *accel;        // held; NULL: the CPU
+  fst_storage_obj *device_weights;
+  fst_image *image;
+  fst_function **functions;  // by row of the plan's kernels
+  uint32_t image_row;      // of the plan's images
 } fst_artifact;
 
 // FST_ERR_NOT_FOUND: the file is there but holds no compiled code (an archive, a package not yet compiled).
@@ -45,6 +52,8 @@ static inline fst_entry fst_artifact_entry(const fst_artifact *artifact, uint32_
   union { const char *at; fst_entry call; } u = {.at = (const char *)artifact->code + artifact->code->entries[entry]};
   return u.call;
 }
+// Where the code finds weights.bin.
+static inline const char *fst_artifact_weights(const fst_artifact *artifact) { return artifact->device_weights ? artifact->device_weights->data : artifact->weights; }
 fst_status fst_artifact_check_weights(const fst_artifact *artifact);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/dtype.h"
 #include "runtime/calls.h"
+#include "runtime/device_call.h"
 #include "runtime/object.h"
 
 enum { RESERVE_BYTES = 16384 };
@@ -56,6 +57,7 @@ void fst_ctx_end(fst_ctx *ctx) {
 void fst_ctx_destroy(fst_ctx *ctx) {
   if (!ctx) return;
   fst_ctx_end(ctx);
+  if (ctx->device) fst_device_call_destroy(ctx);
   free(ctx->pool);
   free(ctx->arena);
   free(ctx->reserve);
@@ -172,6 +174,8 @@ void *fst_call_scratch(fst_call *call, int64_t bytes) {
   return (char *)block + 64;
 }
 
+static void keep(void *arena) { (void)arena; }   // the context's, not the storage's
+
 // A storage of the call for a tensor whose data lies in the arena.
 static fst_storage_obj *arena_storage(fst_ctx *ctx, char *data, int64_t dtype, int64_t rank, const int64_t *shape) {
   int64_t low = 0, high = 1, elem = (int64_t)fst_dtype_size((fst_dtype)dtype);
@@ -180,7 +184,10 @@ static fst_storage_obj *arena_storage(fst_ctx *ctx, char *data, int64_t dtype, i
     if (reach < 0) low += reach;
     else high += reach;
   }
-  fst_storage_obj *storage = fst_storage_wrap(data + low * elem, (high - low) * elem, NULL, NULL);
+  fst_storage_obj *storage = NULL;
+  bool on_device = ctx->device && ctx->device->is_entered;
+  if (!on_device) storage = fst_storage_wrap(data + low * elem, (high - low) * elem, NULL, NULL);
+  else fst_error_free(fst_device_storage_lend(ctx->device->accel, data + low * elem, (high - low) * elem, keep, NULL, &storage));
   storage = fst_ctx_own(ctx, storage, FST_TAG_STORAGE, sizeof *storage);
   storage->head.flags |= FST_OBJ_ARENA;
   return storage;

@@ -11,6 +11,7 @@
 #include "runtime/plan.h"
 
 struct fst_tensor_obj;
+struct fst_device_call;
 typedef struct fst_scratch fst_scratch;
 
 // What a model raised, or what went wrong in a call.
@@ -20,6 +21,7 @@ typedef struct fst_raised {
   char *cls;          // "ValueError"
   char *message;
   uint32_t loc;       // plan location, 0 when unknown
+  int code;           // of the failure, when it is not the model's own
 } fst_raised;
 
 typedef struct fst_ctx {
@@ -39,6 +41,7 @@ typedef struct fst_ctx {
   // Where objects come from when memory is out: zeroed, never freed before the context. Generated code may
   // touch what it asked for until it sees the error.
   char *reserve;
+  struct fst_device_call *device;   // NULL: no call of it has run on a device
   struct fst_ctx *next;  // in the list of idle contexts
 } fst_ctx;
 

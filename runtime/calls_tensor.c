@@ -5,6 +5,7 @@
 #include "runtime/buf.h"
 #include "runtime/call.h"
 #include "runtime/calls.h"
+#include "runtime/device_call.h"
 #include "runtime/object.h"
 
 enum { MOST_RANK = 64 };
@@ -74,8 +75,8 @@ static bool fill_strides(joining *j, int64_t *out_count) {
   return true;
 }
 
-// Copies `from` to where it belongs: `before` indices along the dimension are taken.
-static void copy_part(const joining *j, fst_tensor_obj *whole, const fst_tensor_obj *from, int64_t before) {
+// Copies `from` to where it belongs: `before` indices along the dimension are taken. False: an error is recorded.
+static bool copy_part(const joining *j, fst_tensor_obj *whole, const fst_tensor_obj *from, int64_t before) {
   _Alignas(fst_tensor_obj) char place[sizeof(fst_tensor_obj) + 2 * MOST_RANK * sizeof(int64_t)];
   fst_tensor_obj *part = (fst_tensor_obj *)(void *)place;
   size_t size = fst_dtype_size((fst_dtype)whole->dtype);
@@ -86,8 +87,10 @@ static void copy_part(const joining *j, fst_tensor_obj *whole, const fst_tensor_
     part->shape[d] = from->shape[d];
     part->shape[from->rank + d] = j->shape[j->rank + d + (j->stacks && d >= j->dim)];
   }
+  if (fst_storage_on_device(whole->storage)) return fst_device_copy_elements(j->ctx, part, from);
   if (fst_tensor_is_contiguous(part) && fst_tensor_is_contiguous(from)) memcpy(part->data, from->data, (size_t)fst_tensor_numel(from) * size);
   else fst_tensor_copy_elements(part, from);
+  return true;
 }
 
 int32_t fst_call_tensor_join(fst_call *call, void *list, int64_t dim, int64_t stacks, int64_t loc, void *out) {
@@ -104,14 +107,14 @@ int32_t fst_call_tensor_join(fst_call *call, void *list, int64_t dim, int64_t st
   int64_t elements, bytes, before = 0;
   if (check_sizes(&j, first)) return 1;
   if (!fill_strides(&j, &elements) || __builtin_mul_overflow(elements, (int64_t)fst_dtype_size((fst_dtype)first->dtype), &bytes)) return fst_ctx_raise_memory(j.ctx);
-  fst_storage_obj *storage = fst_call_storage_new(call, bytes);
+  fst_storage_obj *storage = call->calls->storage_new(call, bytes);
   if (fst_call_failed(call)) return 1;
-  fst_tensor_obj *whole = fst_call_tensor_new(call, storage, storage->data, first->dtype, j.rank, j.shape);
+  fst_tensor_obj *whole = call->calls->tensor_new(call, storage, storage->data, first->dtype, j.rank, j.shape);
   if (fst_call_failed(call)) return 1;
   for (int64_t i = 0; i < j.count; i++) {
     const fst_tensor_obj *t = item(&j, i);
     if (is_skipped(&j, t)) continue;
-    copy_part(&j, whole, t, before);
+    if (!copy_part(&j, whole, t, before)) return 1;
     before += j.stacks ? 1 : t->shape[j.dim];
   }
   *(fst_val *)out = fst_val_obj(whole);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/device.h"
 #include "runtime/object.h"
 
 void fst_copy_init(fst_copy *copy, bool only_immortal) { *copy = (fst_copy){.only_immortal = only_immortal}; }
@@ -81,6 +82,18 @@ static bool work_push(fst_copy *copy, work *w, fst_obj *from, fst_obj *to) {
   return true;
 }
 
+static fst_storage_obj *bytes_copy(fst_storage_obj *from) {
+  fst_storage_obj *to = NULL;
+  if (from->head.flags & FST_OBJ_DEVICE) {
+    fst_status status = fst_device_storage_copy(from, &to);
+    fst_error_free(status);   // most likely its memory is out
+    return to;
+  }
+  to = fst_storage_make(from->bytes);
+  if (to && from->bytes) memcpy(to->data, from->data, (size_t)from->bytes);
+  return to;
+}
+
 // A counted storage with the same bytes; one per original and job. Returns a new reference.
 static fst_storage_obj *storage_copy(fst_copy *copy, fst_storage_obj *from) {
   fst_storage_obj *to = copy_lookup(copy, from);
@@ -88,12 +101,11 @@ static fst_storage_obj *storage_copy(fst_copy *copy, fst_storage_obj *from) {
     fst_obj_retain(&to->head);
     return to;
   }
-  to = fst_storage_make(from->bytes);
+  to = copy->place ? copy->place(copy->context, from) : bytes_copy(from);
   if (!to) {
     copy->failed = true;
     return NULL;
   }
-  if (from->bytes) memcpy(to->data, from->data, (size_t)from->bytes);
   if (!copy_record(copy, from, to)) {
     fst_obj_release(&to->head);
     return NULL;

@@ -62,7 +62,7 @@ fst_failure *fst_failure_raised(const fst_plan *plan, const fst_raised *raised) 
   if (plan) location_print(&where, plan, raised->loc);
   fst_buf_printf(&all, "%s: %s", raised->cls, raised->message);
   if (where.len) fst_buf_printf(&all, "\n  at %s", where.data);
-  failure->code = FST_FAILED_MODEL;
+  failure->code = raised->code ? raised->code : FST_FAILED_MODEL;
   failure->cls = text_copy(raised->cls);
   failure->text = text_copy(raised->message);
   failure->location = fst_buf_take(&where);

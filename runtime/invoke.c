@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/buf.h"
+#include "runtime/device_call.h"
 #include "runtime/jit.h"
 #include "runtime/match.h"
 #include "runtime/model.h"
@@ -26,6 +27,8 @@ typedef struct invocation {
   uint32_t signature_number;
   const fst_plan_method *code_method;  // in the chosen artifact's plan
   bool is_strided;                 // some tensor is not row-major where the code wants it so
+  fst_val *there;                  // the arguments on the device; NULL: the code runs on the CPU
+  bool stays_there;                // an argument came from the device, so results stay on it
 } invocation;
 
 // ---- arguments ----
@@ -340,6 +343,48 @@ static bool arguments_detach(invocation *v) {
   return true;
 }
 
+// ---- on a device ----
+
+// Device tensors are no arguments for a model on the CPU. Only a process that has made some is looked through.
+static fst_failure *device_check(const invocation *v) {
+  if (v->model->program->accel || !fst_device_tensors_exist()) return NULL;
+  for (uint32_t i = 0; i < v->arg_count; i++)
+    if (fst_val_has_tensor(&v->args[i], true))
+      return fst_failure_make(FST_FAILED_INVALID, "%s(): argument '%s': a tensor lies on another device; this model runs on the CPU: pass tensor.cpu(), or open it with device=\"cuda\"",
+                              v->method_name, fst_plan_text(v->plan, v->plan->args[v->plan->methods[v->method].args + i].name));
+  return NULL;
+}
+
+static fst_status device_begin(invocation *v) {
+  v->there = malloc((v->arg_count + 1) * sizeof *v->there);
+  if (!v->there) return FST_FAIL(FST_ERR_RESOURCE, "out of memory");
+  v->stays_there = false;
+  for (uint32_t i = 0; i < v->arg_count; i++) {
+    v->there[i] = v->args[i];
+    v->stays_there = v->stays_there || fst_val_has_tensor(&v->args[i], true);
+  }
+  FST_TRY(fst_device_call_begin(v->ctx, v->model->program->accel, v->stays_there));
+  for (uint32_t i = 0; i < v->arg_count; i++) {
+    fst_status status = fst_device_argument(v->ctx, &v->there[i]);
+    if (status) return fst_error_prefix(status, "%s(): argument '%s'", v->method_name, fst_plan_text(v->plan, v->plan->args[v->plan->methods[v->method].args + i].name));
+  }
+  return NULL;
+}
+
+// Also after an error of the model: what it had written until then is there to be seen.
+static fst_status device_end(invocation *v, fst_val *result) {
+  const fst_plan *plan = &v->bound->artifact->plan;
+  fst_status status = fst_device_call_wait(v->ctx);
+  for (uint32_t i = 0; i < v->arg_count && !status; i++)
+    if (plan->args[v->code_method->args + i].flags & FST_PLAN_ARG_WRITTEN) status = fst_device_write_back(v->ctx, &v->args[i], &v->there[i]);
+  if (!status && !v->stays_there) status = fst_device_home(v->ctx, result);
+  const fst_device_work *work = &v->ctx->device->work;
+  __atomic_store_n(&v->model->device_work.launches, work->launches, __ATOMIC_RELAXED);
+  __atomic_store_n(&v->model->device_work.copies_in, work->copies_in, __ATOMIC_RELAXED);
+  __atomic_store_n(&v->model->device_work.copies_out, work->copies_out, __ATOMIC_RELAXED);
+  return status;
+}
+
 static fst_failure *code_run(invocation *v, fst_val *out) {
   fst_ctx *ctx = v->ctx;
   const fst_artifact *a = v->bound->artifact;
@@ -350,10 +395,11 @@ static fst_failure *code_run(invocation *v, fst_val *out) {
     return fst_failure_memory();
   }
   for (uint32_t i = 0; i < v->signature->result_count; i++) results[i] = fst_val_none();
-  ctx->call = (fst_call){.calls = &fst_calls_table, .weights = a->weights, .state = state, .consts = a->consts};
+  ctx->call = (fst_call){.calls = &fst_calls_table, .weights = fst_artifact_weights(a), .state = state, .consts = a->consts};
   ctx->plan = &a->plan;
   ctx->fallback = fst_bridge_run;
-  int32_t failed = fst_artifact_entry(a, v->signature->entry)(&ctx->call, v->args, results);
+  fst_status device = a->accel ? device_begin(v) : NULL;
+  int32_t failed = device ? 1 : fst_artifact_entry(a, v->signature->entry)(&ctx->call, a->accel ? v->there : v->args, results);
   __atomic_store_n(&v->model->flops, ctx->call.flops, __ATOMIC_RELAXED);
   __atomic_store_n(&v->model->weight_bytes, ctx->call.weight_bytes, __ATOMIC_RELAXED);
   state_out(v, state);
@@ -361,16 +407,18 @@ static fst_failure *code_run(invocation *v, fst_val *out) {
   fst_val result = fst_val_none();
   bool detached = arguments_detach(v);
   if (failed || ctx->raised.set) {
-    if (!ctx->raised.set) fst_ctx_raise(ctx, "RuntimeError", 0, "%s() failed without saying why", v->method_name);
-    failure = fst_failure_raised(&a->plan, &ctx->raised);
+    if (!ctx->raised.set && !device) fst_ctx_raise(ctx, "RuntimeError", 0, "%s() failed without saying why", v->method_name);
+    if (!device) failure = fst_failure_raised(&a->plan, &ctx->raised);
   } else if (!results_join(v, results, &result)) {
     failure = fst_failure_memory();
   } else if (!detached || !fst_val_detach(&result)) {
-    fst_val_release(&result);
     failure = fst_failure_memory();
-  } else {
-    *out = result;
   }
+  if (a->accel && !device) device = device_end(v, &result);
+  if (!failure) failure = fst_failure_of(device);
+  else fst_error_free(device);
+  if (failure) fst_val_release(&result);
+  else *out = result;
   if (results != few) free(results);
   return failure;
 }
@@ -379,6 +427,7 @@ static fst_failure *invocation_run(invocation *v, const fst_arguments *a, fst_va
   fst_failure *failure = arguments_bind(v, a);
   if (!failure) failure = code_find(v);
   if (!failure) failure = readonly_check(v);
+  if (!failure) failure = device_check(v);
   if (failure) return failure;
   v->ctx = fst_model_lease(v->model);
   if (!v->ctx) return fst_failure_memory();
@@ -398,6 +447,7 @@ fst_failure *fst_model_invoke(fst_model *model, const fst_arguments *a, fst_var 
   v.method_name = a->method ? a->method : "forward";
   v.ctx = NULL;
   v.is_locked = v.is_strided = false;
+  v.there = NULL;
   v.plan = fst_program_plan(model->program);
   v.method = fst_plan_method_find(v.plan, v.method_name);
   if (v.method == UINT32_MAX) return fst_failure_make(FST_FAILED_NOT_FOUND, "the model has no method '%s'", v.method_name);
@@ -407,6 +457,8 @@ fst_failure *fst_model_invoke(fst_model *model, const fst_arguments *a, fst_var 
   fst_val result = fst_val_none();
   fst_failure *failure = invocation_run(&v, a, &result);
   if (v.is_locked) pthread_mutex_unlock(&model->lock);
+  if (v.there) fst_device_call_finish(v.ctx);
+  free(v.there);
   if (v.ctx) fst_model_return(model, v.ctx);
   if (v.args != v.few_args) free(v.args);
   if (failure) return failure;

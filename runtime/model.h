@@ -59,6 +59,7 @@ typedef struct fst_program {
   char *bridge_path;          // NULL: beside the library
   fst_bridge_call_fn bridge_call;  // atomic; NULL until first needed
   fst_artifact_options artifact_options;
+  fst_accel *accel;           // held; NULL: the CPU
   char *target;
   struct fst_jit *jit;        // NULL: compiled ahead, nothing will be compiled
   struct fst_names *names;    // texts that the public interface hands out; set before a model is handed out
@@ -85,6 +86,7 @@ struct fst_model {
   pthread_mutex_t idle_lock;
   fst_ctx *idle;              // contexts that no call uses
   int64_t flops, weight_bytes;  // of the call that ended last; atomic
+  fst_device_work device_work;  // of that call; atomic, each
 };
 fst_status fst_model_create(fst_program *program, fst_model **out);  // takes a reference of its own
 // Gives slots that artifacts added since their initial values. The lock is held.

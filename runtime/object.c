@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/dtype.h"
+#include "runtime/device.h"
 
 bool fst_val_is_obj(const fst_val *val) {
   switch (val->tag) {
@@ -165,7 +166,9 @@ fst_tensor_obj *fst_tensor_make(fst_storage_obj *storage, void *data, int dtype,
   if (!t) return NULL;
   t->dtype = (uint8_t)dtype;
   t->rank = (uint8_t)rank;
-  t->device_kind = t->device_index = 0;
+  bool on_device = storage->head.flags & FST_OBJ_DEVICE;
+  t->device_kind = on_device;   // FST_DEVICE_CUDA
+  t->device_index = on_device ? (uint8_t)fst_storage_accel(storage)->index : 0;
   t->pad = 0;
   t->storage = storage;
   t->data = data;
@@ -338,7 +341,24 @@ void fst_tensor_copy_elements(fst_tensor_obj *to, const fst_tensor_obj *from) {
   }
 }
 
+fst_tensor_obj *fst_tensor_home(const fst_tensor_obj *t) {
+  fst_storage_obj *storage;
+  fst_status status = fst_device_storage_home(t->storage, &storage);
+  if (status) {
+    fst_error_free(status);
+    return NULL;
+  }
+  fst_tensor_obj *home = fst_tensor_make(storage, storage->data + (t->data - t->storage->data), t->dtype, t->rank, t->shape);
+  fst_obj_release(&storage->head);
+  return home;
+}
+
 fst_tensor_obj *fst_tensor_contiguous_copy(const fst_tensor_obj *t) {
+  if (t->storage->head.flags & FST_OBJ_DEVICE) {
+    fst_tensor_obj *home = fst_tensor_home(t), *copy = home ? fst_tensor_contiguous_copy(home) : NULL;
+    fst_obj_release((fst_obj *)home);
+    return copy;
+  }
   int64_t shape[2 * 255];
   int64_t stride = 1;
   for (int i = t->rank - 1; i >= 0; i--) {

@@ -64,7 +64,9 @@ static inline const int64_t *fst_tensor_sizes(const fst_tensor_obj *t) { return 
 static inline const int64_t *fst_tensor_strides(const fst_tensor_obj *t) { return t->shape + t->rank; }
 int64_t fst_tensor_numel(const fst_tensor_obj *t);
 bool fst_tensor_is_contiguous(const fst_tensor_obj *t);
-// A row-major copy in a storage of its own.
+// A copy of one on a device, with all of its storage, in the host's memory; NULL: memory is out, or the device failed.
+fst_tensor_obj *fst_tensor_home(const fst_tensor_obj *t);
+// A row-major copy in a storage of its own, in the host's memory.
 fst_tensor_obj *fst_tensor_contiguous_copy(const fst_tensor_obj *t);
 // Copies elements between tensors of one dtype and shape, any strides.
 void fst_tensor_copy_elements(fst_tensor_obj *to, const fst_tensor_obj *from);
@@ -83,6 +85,9 @@ typedef struct fst_copy {
   size_t len, cap;     // open addressing; cap a power of two
   bool only_immortal;  // copy constants of the artifact, leave counted objects alone (but look into them)
   bool failed;         // memory ran out
+  // What stands for a storage in the copy, with a reference for the caller (NULL: failed); NULL: a copy of its bytes.
+  fst_storage_obj *(*place)(void *context, fst_storage_obj *from);
+  void *context;
 } fst_copy;
 void fst_copy_init(fst_copy *copy, bool only_immortal);
 void fst_copy_deinit(fst_copy *copy);

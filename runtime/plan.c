@@ -254,6 +254,18 @@ static bool targets_ok(const fst_plan *p) {
   return p->crcs_count == blocks;
 }
 
+static bool kernels_ok(const fst_plan *p) {
+  for (uint32_t i = 0; i < p->images_count; i++)
+    if (p->images[i].name >= p->strings_count) return false;
+  for (uint32_t i = 0; i < p->kernels_count; i++) {
+    const fst_plan_kernel *k = &p->kernels[i];
+    bool ok = k->name < p->strings_count && k->arg_count <= FST_PLAN_MAX_KERNEL_ARGS;
+    for (int d = 0; d < 3; d++) ok = ok && k->threads[d] && k->threads[d] <= 1024;
+    if (!ok) return false;
+  }
+  return true;
+}
+
 static bool rows_ok(const fst_plan *p, const char **out_bad) {
   *out_bad = "strings";
   if (!strings_ok(p)) return false;
@@ -272,7 +284,9 @@ static bool rows_ok(const fst_plan *p, const char **out_bad) {
   *out_bad = "methods";
   if (!args_ok(p) || !methods_ok(p)) return false;
   *out_bad = "specs and targets";
-  return specs_ok(p) && targets_ok(p);
+  if (!specs_ok(p) || !targets_ok(p)) return false;
+  *out_bad = "kernels";
+  return kernels_ok(p);
 }
 
 // ---- the frame ----

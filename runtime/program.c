@@ -38,11 +38,15 @@ fst_status fst_program_create(const fst_open_options *options, fst_program **out
   bool ok = true;
   if (options->target) ok = (p->target = text_copy(options->target)) != NULL;
   if (ok && options->bridge) ok = (p->bridge_path = text_copy(options->bridge)) != NULL;
-  p->artifact_options = (fst_artifact_options){p->target, options->copy_weights != 0, options->verify_weights != 0};
-  if (!ok) {
+  fst_status status = ok ? NULL : FST_FAIL(FST_ERR_RESOURCE, "out of memory");
+  bool on_device = options->device && strcmp(options->device, "cpu") != 0;
+  if (!status && on_device && options->target) status = FST_FAIL(FST_ERR_INVALID, "a target ('%s') is for the CPU; leave it out where the device is '%s'", options->target, options->device);
+  if (!status && on_device) status = fst_accel_open(options->device, &p->accel);
+  if (status) {
     fst_program_release(p);
-    return FST_FAIL(FST_ERR_RESOURCE, "out of memory");
+    return status;
   }
+  p->artifact_options = (fst_artifact_options){p->target, options->copy_weights != 0, options->verify_weights != 0, p->accel};
   *out = p;
   return NULL;
 }
@@ -71,6 +75,7 @@ void fst_program_release(fst_program *p) {
   for (size_t i = 0; i < p->slot_count; i++) free(p->slots[i].path);
   free(p->slots);
   fst_names_destroy(p->names);
+  fst_accel_release(p->accel);
   pthread_mutex_destroy(&p->lock);
   free(p->bridge_path);
   free(p->target);

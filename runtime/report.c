@@ -91,6 +91,7 @@ fst_failure *fst_report(fst_model *model, char **out) {
   double kernels = 0, compile_ms = 0;
   uint64_t compiles = 0;
   const char *target = "";
+  const fst_device_work *work = &model->device_work;
   for (size_t i = 0; i < bounds->count; i++) {
     const fst_artifact *a = bounds->items[i]->artifact;
     kernels += info_number(&a->plan, "kernels");
@@ -107,6 +108,13 @@ fst_failure *fst_report(fst_model *model, char **out) {
   fst_buf_printf(&buf, ", \"compiles\": %" PRIu64 ", \"kernels\": %.0f, \"arena_bytes\": %" PRIu64 ", \"compile_ms\": %.3f, \"target\": ",
                  compiles, kernels, __atomic_load_n(&p->arena_bytes, __ATOMIC_RELAXED), compile_ms);
   fst_buf_json(&buf, target, strlen(target));
+  if (p->accel) {
+    const fst_device_facts *facts = p->accel->api->facts(p->accel->device);
+    fst_buf_printf(&buf, ", \"device\": \"cuda:%d\", \"device_name\": ", p->accel->index);
+    fst_buf_json(&buf, facts->name, strlen(facts->name));
+    fst_buf_printf(&buf, ", \"launches\": %" PRId64 ", \"copies_in\": %" PRId64 ", \"copies_out\": %" PRId64, __atomic_load_n(&work->launches, __ATOMIC_RELAXED),
+                   __atomic_load_n(&work->copies_in, __ATOMIC_RELAXED), __atomic_load_n(&work->copies_out, __ATOMIC_RELAXED));
+  }
   fst_buf_putc(&buf, '}');
   char *text = fst_buf_take(&buf);
   if (!text) return fst_failure_memory();

@@ -174,7 +174,7 @@ static void slices_put(fst_buf *buf, const fst_tensor_obj *t) {
   }
 }
 
-void fst_format_tensor(fst_buf *buf, const fst_tensor_obj *t) {
+static void tensor_put(fst_buf *buf, const fst_tensor_obj *t, const char *device) {
   const int64_t *sizes = fst_tensor_sizes(t), *strides = fst_tensor_strides(t);
   bool real = fst_dtype_kind_of((fst_dtype)t->dtype) != FST_KIND_COMPLEX;
   if (real && t->rank == 0) {
@@ -193,7 +193,18 @@ void fst_format_tensor(fst_buf *buf, const fst_tensor_obj *t) {
       slices_put(buf, t);
     }
   }
-  fst_buf_printf(buf, "[ CPU%sType{", fst_dtype_word(t->dtype));
+  fst_buf_printf(buf, "[ %s%sType{", device, fst_dtype_word(t->dtype));
   for (int d = 0; d < t->rank; d++) fst_buf_printf(buf, d ? ",%" PRId64 : "%" PRId64, sizes[d]);
   fst_buf_puts(buf, "} ]");
+}
+
+void fst_format_tensor(fst_buf *buf, const fst_tensor_obj *t) {
+  if (!(t->storage->head.flags & FST_OBJ_DEVICE)) {
+    tensor_put(buf, t, "CPU");
+    return;
+  }
+  fst_tensor_obj *home = fst_tensor_home(t);
+  if (home) tensor_put(buf, home, "CUDA");
+  else buf->failed = true;
+  fst_obj_release((fst_obj *)home);
 }

@@ -64,6 +64,7 @@ typedef struct fst_open_options {
   int no_compile;               /* refuse archives that are not compiled yet */
   int dynamic_shapes;           /* archives: compile with every size open from the first call on */
   int time_limit;               /* archives: seconds that reading or compiling may take each time; 0: 600 */
+  const char *device;           /* "cuda" or "cuda:1": all tensors of the model live there; NULL or "cpu": the CPU */
 } fst_open_options;
 /* Opens compiled artifacts (.fst, compiled .neuropod as file or folder) directly. Any other archive is
  * compiled, by a worker process, when a method is first called with arguments of a kind not seen before. */
@@ -104,7 +105,8 @@ FST_API fst_failure *fst_infer_named(fst_model *model, const char *method, size_
 
 /* JSON: fallback_ops (calls of each), signatures, compiles, kernels, arena_bytes, compile_ms, target; and of the call that
  * ended last flops and weight_bytes: what its products and convolutions computed (a multiply-add is two) and read of
- * the weights. Free with fst_string_free. */
+ * the weights. With a device: its name, and of that call launches of kernels and copies_in and copies_out, copies of tensors
+ * and numbers between the host and the device. Free with fst_string_free. */
 FST_API fst_failure *fst_report(fst_model *model, char **out_json);
 /* A method's IR at a stage ("imported", "inlined", "typed", "functional", "fused", "planned", "llvm", "asm"), from
  * the compiler; archives only. Stages from "typed" on show the arguments compiled for last. */
@@ -139,6 +141,13 @@ FST_API int fst_var_dict_set(fst_var *dict, const fst_var *key, const fst_var *v
  * `release(owner)` is called, from any thread, when nothing uses the memory any more; it may be NULL. A
  * model that writes into this argument writes into this memory. On failure `release` is not called. */
 FST_API fst_failure *fst_var_tensor(int dtype, size_t rank, const int64_t *sizes, const int64_t *strides, void *data, void (*release)(void *owner), void *owner, fst_var **out_var);
+/* The same over memory of CUDA device number `device`, for a model that is open there. Work that others have put into the
+ * device's default stream before a call is waited for; what is in other streams must be done. When an argument is such a
+ * tensor, results stay on the device, too; else they are copied to the host. */
+FST_API fst_failure *fst_var_tensor_cuda(int device, int dtype, size_t rank, const int64_t *sizes, const int64_t *strides, void *data, void (*release)(void *owner), void *owner, fst_var **out_var);
+FST_API int fst_var_device(const fst_var *var);  /* number of the CUDA device where a tensor's memory is; -1: the host */
+/* The tensor in the host's memory: itself, or a copy. */
+FST_API fst_failure *fst_var_host(const fst_var *var, fst_var **out_var);
 /* Says that the memory of a tensor must not be written: a call that would write into it fails instead. */
 FST_API void fst_var_set_readonly(fst_var *tensor);
 FST_API int fst_var_is_readonly(const fst_var *tensor);
@@ -162,7 +171,7 @@ FST_API int fst_var_dtype(const fst_var *var);         /* TENSOR; -1 otherwise *
 FST_API size_t fst_var_rank(const fst_var *var);
 FST_API const int64_t *fst_var_sizes(const fst_var *var);
 FST_API const int64_t *fst_var_strides(const fst_var *var);  /* in elements */
-FST_API void *fst_var_data(const fst_var *var);
+FST_API void *fst_var_data(const fst_var *var);        /* element 0; of a tensor on a device its address there */
 /* Two tensors that share memory have the same storage address. */
 FST_API const void *fst_var_storage(const fst_var *var);
 /* Equal for two handles to one object (a result that is an argument itself); NULL for plain numbers and None. */

@@ -15,17 +15,16 @@ def load(path, device="cpu", threads=1, method="forward", *, target=None, worker
 
     Archives are compiled when a method is first called with arguments of a new kind. `method` is what calling
     the model calls; `options` goes on to the compiler ("name=value ..."); `time_limit`: seconds that reading or compiling
-    an archive may take each time, 0 is 600.
+    an archive may take each time, 0 is 600. `device`: "cpu", "cuda" or "cuda:1"; results are where the arguments were.
     """
-    if str(device) != "cpu":
-        raise Error(f"device '{device}' is not available; models run on 'cpu'")
     if not isinstance(threads, int) or threads < 1:
         raise Error(f"threads must be a positive int, not {threads!r}")
     if threads > 1:
         options = f"threads={threads} {options or ''}".strip()
     path = os.fspath(path)
     native = _firesteel.Model(path, target=target, worker=worker, compile_options=options, copy_weights=copy_weights,
-                              verify_weights=verify_weights, no_compile=not allow_compile, dynamic_shapes=dynamic_shapes, time_limit=time_limit)
+                              verify_weights=verify_weights, no_compile=not allow_compile, dynamic_shapes=dynamic_shapes, time_limit=time_limit,
+                              device=str(device))
     return Model(native, path, method)
 
 
