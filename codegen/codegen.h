@@ -47,8 +47,11 @@ fst_status fst_llvm_kernel_emit(fst_llvm_unit *unit, const fst_kernel *kernel, c
 // Emits `int32_t fst_entry_<number>(fst_call *, const fst_val *args, fst_val *results)` for a planned graph. Messages, classes,
 // locations and constants are added to `tables`: for a second target they are found there again.
 struct fst_plan_tables;
+struct fst_cuda_unit;
+// With `device` the function is the host's part of code for a device (docs/decisions.md): all memory of tensors is the
+// device's, and kernels go to that unit. NULL: they are functions of this unit.
 // Nodes that have no native code become calls of the bridge; each adds a line "  aten::foo  (code/m.py:12)" to `fallbacks`.
-fst_status fst_llvm_method_emit(fst_llvm_unit *unit, const fst_graph *graph, uint32_t number, fst_blob *blob, struct fst_plan_tables *tables, fst_text *fallbacks);
+fst_status fst_llvm_method_emit(fst_llvm_unit *unit, struct fst_cuda_unit *device, const fst_graph *graph, uint32_t number, fst_blob *blob, struct fst_plan_tables *tables, fst_text *fallbacks);
 
 // ---- finishing ----
 fst_status fst_llvm_unit_text(fst_llvm_unit *unit, bool assembly, fst_text *out);      // LLVM IR, or assembly

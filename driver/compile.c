@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "base/abi.h"
+#include "codegen/cuda/cuda.h"
+#include "driver/device_image.h"
 #include "driver/plan_classes.h"
 #include "driver/signature.h"
 #include "driver/slot_form.h"
@@ -537,14 +539,14 @@ static void write_methods(compilation *c, const planned_list *planned, const_mak
   }
 }
 
-static fst_status emit_unit(compilation *c, const fst_target *target, const planned_list *planned, fst_compiled *out, fst_llvm_unit **out_unit) {
+static fst_status emit_unit(compilation *c, const fst_target *target, fst_cuda_unit *device, const planned_list *planned, fst_compiled *out, fst_llvm_unit **out_unit) {
   fst_llvm_unit *unit;
   FST_TRY(fst_llvm_unit_create(target, fst_sym_text(&c->module->strings, c->module->source), &unit));
   fst_text_deinit(&out->fallbacks);
   memset(&out->fallbacks, 0, sizeof out->fallbacks);
   fst_status status = NULL;
   for (size_t p = 0; p < planned->len && !status; p++)
-    status = fst_llvm_method_emit(unit, planned->data[p].graph, (uint32_t)p, out->weights, out->tables, &out->fallbacks);
+    status = fst_llvm_method_emit(unit, device, planned->data[p].graph, (uint32_t)p, out->weights, out->tables, &out->fallbacks);
   if (status) {
     fst_llvm_unit_destroy(unit);
     return status;
@@ -553,22 +555,23 @@ static fst_status emit_unit(compilation *c, const fst_target *target, const plan
   return NULL;
 }
 
-static fst_status emit_target(compilation *c, const fst_target *target, const planned_list *planned, fst_compiled *out) {
+// Code for the CPU as `name`; with `device` the host's part of it.
+static fst_status emit_target(compilation *c, const char *name, const fst_target *target, fst_cuda_unit *device, const planned_list *planned, fst_compiled *out) {
   fst_llvm_unit *unit;
-  FST_TRY(emit_unit(c, target, planned, out, &unit));
+  FST_TRY(emit_unit(c, target, device, planned, out, &unit));
   void *object = NULL, *image = NULL;
   size_t object_len = 0, image_len = 0;
   const char **names = FST_NEW_ARRAY(&c->arena, const char *, planned->len + 1);
   for (size_t p = 0; p < planned->len; p++) names[p] = fst_arena_printf(&c->arena, "fst_entry_%zu", p);
   fst_status status = fst_llvm_unit_object(unit, &object, &object_len);
   if (!status) status = fst_link_image(object, object_len, names, (uint32_t)planned->len, &image, &image_len);
-  out->kernel_count = fst_llvm_unit_kernels(unit);
+  out->kernel_count = device ? fst_cuda_unit_kernels(device) : fst_llvm_unit_kernels(unit);
   fst_llvm_unit_destroy(unit);
   free(object);
   if (status) return status;
-  fst_code_image code = {target->name, image, image_len};
+  fst_code_image code = {name, image, image_len};
   fst_vec_push(&out->images, code);
-  fst_plan_target_add(out->tables, target->name, image, image_len);
+  fst_plan_target_add(out->tables, name, image, image_len);
   return NULL;
 }
 
@@ -576,6 +579,25 @@ static fst_status refuse_fallbacks(const compilation *c, const fst_compiled *out
   if (c->rq->allow_fallback || !out->fallbacks.len) return NULL;
   return FST_FAIL(FST_ERR_UNSUPPORTED, "these ops have no native code yet:\n%.*s\nCompile with --allow-fallback to run them through libtorch.", (int)out->fallbacks.len - 1,
                   fst_text_cstr(&out->fallbacks));
+}
+
+// The host's part does little but launch: code for the lowest level will do.
+#define DEVICE_HOST_TARGET "x86-64-v3"
+
+static fst_status emit_device(compilation *c, const planned_list *planned, fst_compiled *out) {
+  fst_cuda_unit *device = fst_cuda_unit_create();
+  fst_text source = {0};
+  fst_status status = emit_target(c, FST_PLAN_DEVICE_TARGET, fst_target_find(DEVICE_HOST_TARGET), device, planned, out);
+  if (!status) status = refuse_fallbacks(c, out);
+  if (!status) fst_cuda_unit_source(device, &source);
+  if (!status && out->tables->kernels.len) status = fst_device_images(fst_text_cstr(&source), c->rq->archs, c->rq->arch_count, c->rq->skips_unknown_archs, &out->device_images);
+  for (size_t i = 0; i < out->device_images.len && !status; i++) {
+    const fst_code_image *image = &out->device_images.data[i];
+    fst_plan_image_add(out->tables, image->target, image->bytes, image->len);
+  }
+  fst_text_deinit(&source);
+  fst_cuda_unit_destroy(device);
+  return status;
 }
 
 static void compilation_deinit(compilation *c, planned_list *planned) {
@@ -603,9 +625,10 @@ fst_status fst_compile(const fst_compile_request *request, fst_compiled *out) {
   const_maker k = {.c = &c, .out = out};
   if (!status) write_methods(&c, &planned, &k, out);
   for (uint32_t i = 0; i < request->target_count && !status; i++) {
-    status = emit_target(&c, request->targets[i], &planned, out);
+    status = emit_target(&c, request->targets[i]->name, request->targets[i], NULL, &planned, out);
     if (!status) status = refuse_fallbacks(&c, out);
   }
+  if (!status && request->arch_count) status = emit_device(&c, &planned, out);
   for (size_t p = 0; p < planned.len && !status; p++) {
     uint64_t bytes = (uint64_t)fst_graph_plan(planned.data[p].graph)->fixed_bytes;
     if (bytes > out->arena_bytes) out->arena_bytes = bytes;
@@ -623,7 +646,9 @@ fst_status fst_compile(const fst_compile_request *request, fst_compiled *out) {
 
 void fst_compiled_deinit(fst_compiled *compiled) {
   for (size_t i = 0; i < compiled->images.len; i++) free(compiled->images.data[i].bytes);
+  for (size_t i = 0; i < compiled->device_images.len; i++) free(compiled->device_images.data[i].bytes);
   fst_vec_free(&compiled->images);
+  fst_vec_free(&compiled->device_images);
   fst_text_deinit(&compiled->fallbacks);
   if (compiled->tables) fst_plan_tables_destroy(compiled->tables);
   if (compiled->weights) fst_blob_destroy(compiled->weights);
@@ -669,7 +694,8 @@ fst_status fst_compile_dump(const fst_compile_request *request, const char *meth
   return status;
 }
 
-fst_status fst_compile_text(const fst_compile_request *request, bool assembly, fst_text *out) {
+// The planned methods of a request as one unit of LLVM, and with `device` one of CUDA.
+static fst_status compile_unit(const fst_compile_request *request, const fst_target *target, fst_cuda_unit *device, bool assembly, fst_text *out) {
   compilation c = {.rq = request, .module = request->module};
   planned_list planned = {0};
   fst_compiled parts = {.tables = fst_plan_tables_create(), .weights = fst_blob_create()};
@@ -679,10 +705,20 @@ fst_status fst_compile_text(const fst_compile_request *request, bool assembly, f
   fst_status status = prepare(&c);
   if (!status) status = first_forms(&c);
   if (!status) status = lower_all(&c, &planned);
-  if (!status) status = emit_unit(&c, request->targets[0], &planned, &parts, &unit);
-  if (!status) status = fst_llvm_unit_text(unit, assembly, out);
+  if (!status) status = emit_unit(&c, target, device, &planned, &parts, &unit);
+  if (!status && !device) status = fst_llvm_unit_text(unit, assembly, out);
+  if (!status && device) fst_cuda_unit_source(device, out);
   if (unit) fst_llvm_unit_destroy(unit);
   fst_compiled_deinit(&parts);
   compilation_deinit(&c, &planned);
   return status;
 }
+
+fst_status fst_compile_device_text(const fst_compile_request *request, fst_text *out) {
+  fst_cuda_unit *device = fst_cuda_unit_create();
+  fst_status status = compile_unit(request, fst_target_find(DEVICE_HOST_TARGET), device, false, out);
+  fst_cuda_unit_destroy(device);
+  return status;
+}
+
+fst_status fst_compile_text(const fst_compile_request *request, bool assembly, fst_text *out) { return compile_unit(request, request->targets[0], NULL, assembly, out); }

@@ -6,6 +6,7 @@
 
 #include "driver/artifact.h"
 #include "driver/compile.h"
+#include "driver/device_image.h"
 #include "driver/source.h"
 #include "driver/test_data.h"
 #include "passes/canonicalize.h"
@@ -46,11 +47,13 @@ typedef struct request {
   fst_pipeline_options passes;
   FST_VEC(fst_compile_signature) signatures;
   FST_VEC(const fst_target *) targets;
+  FST_VEC(const char *) archs;
 } request;
 
 static void request_deinit(request *r) {
   fst_vec_free(&r->signatures);
   fst_vec_free(&r->targets);
+  fst_vec_free(&r->archs);
   fst_arena_deinit(&r->arena);
 }
 
@@ -74,19 +77,41 @@ static fst_pipeline_options pipeline_options(const fst_compiler_passes *p, const
   return out;
 }
 
+// "cuda": the architectures in use, and PTX for those to come; "cuda:sm_90": one.
+static fst_status archs_add(request *r, const char *arch) {
+  static const char *const all[] = {"sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "compute_80"};
+  if (!arch) {
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) FST_TRY(archs_add(r, all[i]));
+    r->rq.skips_unknown_archs = true;
+    return NULL;
+  }
+  FST_TRY(fst_device_arch_check(arch));
+  for (size_t i = 0; i < r->archs.len; i++)
+    if (!strcmp(r->archs.data[i], arch)) return FST_FAIL(FST_ERR_INVALID, "CUDA architecture '%s' is given twice", arch);
+  fst_vec_push(&r->archs, arch);
+  return NULL;
+}
+
+static fst_status target_add(request *r, const char *name) {
+  size_t len = strlen(FST_PLAN_DEVICE_TARGET);
+  if (!strncmp(name, FST_PLAN_DEVICE_TARGET, len) && (!name[len] || name[len] == ':')) return archs_add(r, name[len] ? name + len + 1 : NULL);
+  const fst_target *target = fst_target_find(name);
+  if (!target) return FST_FAIL(FST_ERR_INVALID, "unknown target '%s': expected x86-64-v3, x86-64-v4, native (which needs AVX2), cuda, or cuda:ARCH", name);
+  for (size_t i = 0; i < r->targets.len; i++)
+    if (r->targets.data[i] == target) return FST_FAIL(FST_ERR_INVALID, "target '%s' is given twice", name);
+  fst_vec_push(&r->targets, target);
+  return NULL;
+}
+
 static fst_status targets_read(request *r, const char *names) {
   for (char *at = fst_arena_strdup(&r->arena, names); *at;) {
     size_t len = strcspn(at, ",");
     bool more = at[len] == ',';
     at[len] = 0;
-    const fst_target *target = fst_target_find(at);
-    if (!target) return FST_FAIL(FST_ERR_INVALID, "unknown target '%s': expected x86-64-v3, x86-64-v4 or native (which needs AVX2)", at);
-    for (size_t i = 0; i < r->targets.len; i++)
-      if (r->targets.data[i] == target) return FST_FAIL(FST_ERR_INVALID, "target '%s' is given twice", at);
-    fst_vec_push(&r->targets, target);
+    FST_TRY(target_add(r, at));
     at += len + more;
   }
-  if (!r->targets.len) return FST_FAIL(FST_ERR_INVALID, "no target is given");
+  if (!r->targets.len && !r->archs.len) return FST_FAIL(FST_ERR_INVALID, "no target is given");
   return NULL;
 }
 
@@ -118,7 +143,8 @@ static fst_status request_fill(request *r, const fst_source *source, const fst_c
   FST_TRY(targets_read(r, o->targets ? o->targets : "native"));
   for (uint32_t i = 0; i < o->signature_count; i++) FST_TRY(signature_add(r, source, o->signatures[i].method, o->signatures[i].arguments));
   if (!o->signature_count) FST_TRY(signatures_default(r, source));
-  r->passes = pipeline_options(&o->passes, r->targets.data[0]);
+  r->passes = pipeline_options(&o->passes, r->targets.len ? r->targets.data[0] : NULL);
+  source->import.module->device_kind = !r->archs.len ? FST_DEVICE_CPU : r->targets.len ? FST_DEVICE_UNKNOWN : FST_DEVICE_CUDA;
   r->passes.allow_fallback = o->allow_fallback;
   r->rq = (fst_compile_request){
       .module = source->import.module,
@@ -127,6 +153,9 @@ static fst_status request_fill(request *r, const fst_source *source, const fst_c
       .state = o->state,
       .targets = r->targets.data,
       .target_count = (uint32_t)r->targets.len,
+      .archs = r->archs.data,
+      .arch_count = (uint32_t)r->archs.len,
+      .skips_unknown_archs = r->rq.skips_unknown_archs,
       .allow_fallback = o->allow_fallback,
       .options = &r->passes,
   };
@@ -163,6 +192,10 @@ static void members_collect(const fst_source *source, bool strip_source, const f
   for (size_t i = 0; i < compiled->images.len; i++) {
     const fst_code_image *image = &compiled->images.data[i];
     member_push(out, fst_arena_printf(arena, "0/compiled/%s/code.bin", image->target), image->bytes, image->len, FST_ALIGN_CODE);
+  }
+  for (size_t i = 0; i < compiled->device_images.len; i++) {
+    const fst_code_image *image = &compiled->device_images.data[i];
+    member_push(out, fst_arena_printf(arena, "0/compiled/%s/%s", FST_PLAN_DEVICE_TARGET, image->target), image->bytes, image->len, 64);
   }
   uint64_t weights_len;
   const void *weights = fst_blob_data(compiled->weights, &weights_len);
@@ -224,8 +257,12 @@ static fst_status text_take(fst_text *text, fst_status status, char **out) {
 static fst_status stage_dump(const request *r, const fst_source *source, const char *method, const char *stage, fst_text *out) {
   fst_stage number;
   bool assembly = !strcmp(stage, "asm");
-  if (assembly || !strcmp(stage, "llvm")) return fst_compile_text(&r->rq, assembly, out);
-  if (!fst_stage_from_name(stage, &number)) return FST_FAIL(FST_ERR_INVALID, "unknown stage '%s': expected imported, inlined, typed, functional, fused, planned, llvm or asm", stage);
+  if (assembly || !strcmp(stage, "llvm")) {
+    if (!r->rq.target_count) return FST_FAIL(FST_ERR_INVALID, "stage '%s' is of code for the CPU; stage 'cuda' shows the kernels of a device", stage);
+    return fst_compile_text(&r->rq, assembly, out);
+  }
+  if (!strcmp(stage, "cuda")) return fst_compile_device_text(&r->rq, out);
+  if (!fst_stage_from_name(stage, &number)) return FST_FAIL(FST_ERR_INVALID, "unknown stage '%s': expected imported, inlined, typed, functional, fused, planned, llvm, asm or cuda", stage);
   if (number == FST_STAGE_IMPORTED && !method) {
     fst_module_print(source->import.module, out);
     return NULL;

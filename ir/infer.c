@@ -169,6 +169,11 @@ int fst_infer_raise(fst_infer *in, const char *fmt, ...) {
   return FST_INFER_RAISES;
 }
 
+// Code for a device has everything there, whatever the model says: one device a model.
+bool fst_infer_device_is_here(const fst_infer *in, const char *device) {
+  return in->graph->module->device_kind == FST_DEVICE_CUDA || !strncmp(device, "cpu", 3);
+}
+
 int fst_infer_give_up(fst_infer *in, const char *fmt, ...) {
   va_list args;
   va_start(args, fmt);

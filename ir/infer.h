@@ -54,6 +54,7 @@ const fst_node *fst_list_items(const fst_graph *graph, fst_value_id list);
 const fst_node *fst_list_inner(const fst_graph *graph, const fst_node *outer, uint32_t item);
 // A Tensor[] operand whose items are known; -1 when not.
 int fst_infer_tensor_list(const fst_infer *in, uint32_t arg, const fst_type_data **out, int max);
+bool fst_infer_device_is_here(const fst_infer *in, const char *device);   // do tensors of the device of this name live where all do?
 fst_dtype fst_infer_dtype(const fst_infer *in, uint32_t arg, fst_dtype otherwise);  // `ScalarType? dtype` operand
 // Dimension argument wrapped into [0, rank); -1 after setting a PyTorch IndexError text.
 int fst_infer_wrap_dim(fst_infer *in, int64_t dim, int rank);

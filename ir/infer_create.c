@@ -29,7 +29,7 @@ static int create_dtype(fst_infer *in, fst_dtype otherwise, fst_dtype *out) {
   if (fst_dtype_kind_of(*out) == FST_KIND_COMPLEX) return fst_infer_give_up(in, "complex elements");
   if (arg_given(in, "device", &arg)) {
     const fst_const_data *c = fst_value_const(in->graph, fst_infer_arg(in, arg));
-    if (c && c->kind == FST_CONST_DEVICE && strncmp(fst_sym_text(&in->graph->module->strings, c->str), "cpu", 3) != 0)
+    if (c && c->kind == FST_CONST_DEVICE && !fst_infer_device_is_here(in, fst_sym_text(&in->graph->module->strings, c->str)))
       return fst_infer_give_up(in, "a device that is not the CPU");
   }
   return FST_INFER_OK;

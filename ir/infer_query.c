@@ -148,9 +148,10 @@ int fst_infer_is_signed(fst_infer *in) {
 
 int fst_infer_device(fst_infer *in) {
   fst_type type = fst_type_simple(in->types, FST_TY_DEVICE);
-  fst_const_data data = {.kind = FST_CONST_DEVICE, .type = type, .str = fst_intern(&module_of(in)->strings, "cpu")};
+  bool is_cuda = module_of(in)->device_kind == FST_DEVICE_CUDA;
+  fst_const_data data = {.kind = FST_CONST_DEVICE, .type = type, .str = fst_intern(&module_of(in)->strings, is_cuda ? "cuda:0" : "cpu")};
   if (fst_infer_type(in, 0)->kind != FST_TY_TENSOR) return fst_infer_give_up(in, "not a tensor");
-  if (fst_infer_type(in, 0)->device_kind == FST_DEVICE_CUDA) return fst_infer_give_up(in, "a device that is not the CPU");
+  if (module_of(in)->device_kind == FST_DEVICE_UNKNOWN) return fst_infer_give_up(in, "the device, which code for both the CPU and CUDA does not know");
   in->results[0] = type;
   in->result_consts[0] = fst_const_intern(module_of(in), &data);
   return FST_INFER_OK;
@@ -172,7 +173,11 @@ int fst_infer_layout(fst_infer *in) {
   query_const_int(in, 0);  // torch.strided
   return FST_INFER_OK;
 }
-int fst_infer_get_device(fst_infer *in) { return query_const_int(in, -1); }
+int fst_infer_is_cuda(fst_infer *in) {
+  if (module_of(in)->device_kind == FST_DEVICE_UNKNOWN) return fst_infer_give_up(in, "the device, which code for both the CPU and CUDA does not know");
+  return query_bool(in, module_of(in)->device_kind == FST_DEVICE_CUDA);
+}
+int fst_infer_get_device(fst_infer *in) { return query_const_int(in, module_of(in)->device_kind == FST_DEVICE_CUDA ? 0 : -1); }
 
 int fst_infer_is_contiguous(fst_infer *in) {
   const fst_type_data *self = fst_infer_tensor(in, 0);

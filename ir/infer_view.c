@@ -90,12 +90,12 @@ static fst_dtype cast_dtype(const char *name) {
   return FST_DTYPE_UNKNOWN;
 }
 
-static bool device_is_cpu(const fst_infer *in, uint32_t arg) {
+static bool device_is_here(const fst_infer *in, uint32_t arg) {
   if (fst_infer_is_none(in, arg)) return true;
   const fst_const_data *c = fst_value_const(in->graph, fst_infer_arg(in, arg));
   if (!c) return true;  // a device that was computed: there is only the CPU to come from
   if (c->kind != FST_CONST_DEVICE && c->kind != FST_CONST_STR) return true;
-  return !strncmp(fst_sym_text(&in->graph->module->strings, c->str), "cpu", 3);
+  return fst_infer_device_is_here(in, fst_sym_text(&in->graph->module->strings, c->str));
 }
 
 // Every `to`, cast, `type_as` and `contiguous`-free copy, by the names of the schema's arguments.
@@ -134,7 +134,7 @@ static int to_read(fst_infer *in, fst_dtype self, to_request *out) {
     if (!fst_infer_const_int(in, (uint32_t)format, &number)) return fst_infer_give_up(in, "memory_format is not a constant");
     out->format = (int)number;
   }
-  if (device >= 0 && !device_is_cpu(in, (uint32_t)device)) return fst_infer_give_up(in, "a device that is not the CPU");
+  if (device >= 0 && !device_is_here(in, (uint32_t)device)) return fst_infer_give_up(in, "a device that is not the CPU");
   if (fst_dtype_kind_of(out->dtype) == FST_KIND_COMPLEX && out->dtype != self) return fst_infer_give_up(in, "complex elements");
   return FST_INFER_OK;
 }

@@ -89,6 +89,7 @@ typedef struct fst_module {
   fst_strings strings;
   fst_types *types;
   fst_sym source;               // base name of the archive
+  int8_t device_kind;           // FST_DEVICE_*: where the tensors live in what is compiled now; UNKNOWN: here or there
   FST_VEC(fst_sym) files;       // of source locations: the archive's own code/ paths
   FST_VEC(fst_loc_info) locs;   // [0] is "none"; each once
   fst_map loc_index;

@@ -9,7 +9,7 @@ struct fst_lower;
   X(addcdiv) X(always) X(any) X(arange) X(arg_extreme) X(as_strided) X(atleast_1d) X(atleast_2d) X(atleast_3d) \
   X(bool_tensor) X(compare_all) X(contiguous) X(count_nonzero) X(cumextreme) X(cumsum) X(device) X(device_type) X(diagonal) \
   X(dim) X(div_mode) X(dtype_query) X(element_size) X(empty_strided) X(expand) X(expand_as) X(extreme) \
-  X(extreme_dim) X(eye) X(flatten) X(float_tensor) X(full) X(get_device) X(glu) X(identity) X(inplace) \
+  X(extreme_dim) X(eye) X(flatten) X(float_tensor) X(full) X(get_device) X(is_cuda) X(glu) X(identity) X(inplace) \
   X(int_tensor) X(is_complex) X(is_contiguous) X(is_floating_point) X(is_same_size) X(is_signed) X(item) \
   X(layout) X(len_tensor) X(like) X(linspace) X(list) X(logcumsumexp) X(logsumexp) X(mean) X(narrow) X(nbytes) \
   X(neg) X(never) X(new) X(new_empty_strided) X(norm) X(numel) X(permute) X(pointwise) X(pow) X(prelu) \

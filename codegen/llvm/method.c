@@ -187,6 +187,11 @@ static fst_status emit_if(method *m, const fst_node *n) {
 // Copies eight bytes at a time, then the rest: generated code may not call memmove. The two do not overlap, or are the
 // same.
 static void copy_bytes(method *m, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes) {
+  if (m->device) {
+    LLVMValueRef args[] = {to, from, bytes};
+    method_check(m, method_call(m, METHOD_CALL_move, args, 3));
+    return;
+  }
   static const int64_t widths[] = {32, 8, 1};
   LLVMValueRef done = method_i64(m, 0);
   for (int i = 0; i < 3; i++) {
@@ -418,8 +423,8 @@ static void open_function(method *m, uint32_t number) {
   LLVMPositionBuilderAtEnd(m->b, start);
 }
 
-fst_status fst_llvm_method_emit(fst_llvm_unit *unit, const fst_graph *graph, uint32_t number, fst_blob *blob, fst_plan_tables *tables, fst_text *fallbacks) {
-  method m = {.u = unit, .g = graph, .plan = fst_graph_plan(graph), .blob = blob, .tables = tables, .fallbacks = fallbacks};
+fst_status fst_llvm_method_emit(fst_llvm_unit *unit, struct fst_cuda_unit *device, const fst_graph *graph, uint32_t number, fst_blob *blob, fst_plan_tables *tables, fst_text *fallbacks) {
+  method m = {.u = unit, .device = device, .g = graph, .plan = fst_graph_plan(graph), .blob = blob, .tables = tables, .fallbacks = fallbacks};
   if (!m.plan) return FST_FAIL(FST_ERR_INTERNAL, "%s has no memory plan", fst_sym_text(&graph->module->strings, graph->name));
   fst_arena_init(&m.arena);
   m.symbol_count = fst_dims_symbol_count(graph->dims);

@@ -21,6 +21,7 @@ typedef struct ll_value {
 
 typedef struct method {
   fst_llvm_unit *u;
+  struct fst_cuda_unit *device;     // NULL: tensors lie in the host's memory
   const fst_graph *g;
   const fst_plan *plan;
   fst_blob *blob;
@@ -88,7 +89,16 @@ LLVMValueRef method_loc(method *m, fst_loc loc);
 void method_raise_text(method *m, LLVMValueRef condition, const char *text, LLVMValueRef x, LLVMValueRef y, fst_loc loc);  // when condition holds
 fst_status method_block(method *m, fst_block_id block);           // up to, not including, the terminator
 
+// ---- kernels (method_kernel.c) ----
+// `place[i]`: memory of the i-th output, in the order of `outputs`. A kernel of one point on numbers is inlined: it leaves no
+// trace in the end, since its memory becomes registers.
+fst_status method_kernel(method *m, const fst_lowered *low, const fst_value_id *outputs, const LLVMValueRef *place, uint32_t output_count, fst_loc loc, bool is_inlined);
+// On a device: copies to the host, after all that came before.
+void method_fetch(method *m, LLVMValueRef to, LLVMValueRef from, uint64_t bytes);
+
 // ---- counting (method_work.c) ----
+// An i64 expression of the kernel's parameters as a value of the method; NULL when it depends on anything else.
+LLVMValueRef method_size_value(method *m, const fst_kernel *kernel, LLVMValueRef const *params, fst_kx x);
 // Adds what the kernel will do to the call's counters. `params` are its scalar arguments.
 void method_count_work(method *m, const fst_kernel *kernel, LLVMValueRef const *params, uint64_t constant_bytes);
 

@@ -1,4 +1,4 @@
-// Nodes that are not control flow: kernels, views, scalars, state, fallback.
+// Nodes that are not control flow: groups, views, scalars, state, fallback.
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "ir/infer.h"
 #include "ir/lower.h"
 
-// ---- kernels ---------------------------------------------------------------------------------------
+// ---- groups ---------------------------------------------------------------------------------------
 
 static ll_value place_storage(method *m, LLVMValueRef storage) {
   ll_value v = {.set = true, .b = storage};
@@ -73,91 +73,6 @@ static ll_value make_place(method *m, fst_value_id value) {
   return v;
 }
 
-// A number of the graph as a kernel parameter of `dtype`.
-static LLVMValueRef number_as(method *m, fst_value_id value, fst_dtype dtype) {
-  LLVMValueRef v = method_value(m, value).a;
-  fst_type_kind kind = fst_value_type_data(m->g, value)->kind;
-  LLVMTypeRef to = fst_llvm_value_type(m->u, dtype);
-  if (kind == FST_TY_FLOAT) return dtype == FST_F64 ? v : fst_dtype_is_float(dtype) ? LLVMBuildFPTrunc(m->b, v, to, "") : LLVMBuildFPToSI(m->b, v, to, "");
-  if (kind == FST_TY_BOOL) {
-    if (dtype == FST_BOOL) return v;
-    return fst_dtype_is_float(dtype) ? LLVMBuildUIToFP(m->b, v, to, "") : LLVMBuildZExt(m->b, v, to, "");
-  }
-  if (dtype == FST_BOOL) return LLVMBuildICmp(m->b, LLVMIntNE, v, method_i64(m, 0), "");
-  if (fst_dtype_is_float(dtype)) return LLVMBuildSIToFP(m->b, v, to, "");
-  return LLVMBuildIntCast2(m->b, v, to, 1, "");
-}
-
-static LLVMValueRef kernel_scratch(method *m, uint64_t bytes) {
-  if (bytes > m->scratch_bytes) m->scratch_bytes = bytes;
-  return LLVMBuildInBoundsGEP2(m->b, m->u->i8, m->memory, &m->scratch_at, 1, "");
-}
-
-// A check's buffer after the kernel: unless its flag is 0, the call raises with what the kernel reported.
-static void raise_check(method *m, const fst_kernel_arg *arg, LLVMValueRef report, fst_loc loc) {
-  LLVMBasicBlockRef bad = LLVMAppendBasicBlockInContext(m->u->context, m->fn, "check"), good = LLVMAppendBasicBlockInContext(m->u->context, m->fn, "ok");
-  LLVMBuildCondBr(m->b, LLVMBuildICmp(m->b, LLVMIntNE, method_load(m, m->u->i64, report, 0), method_i64(m, 0), ""), bad, good);
-  LLVMPositionBuilderAtEnd(m->b, bad);
-  LLVMValueRef vals = method_alloca(m, m->u->i64, 4);
-  for (int i = 0; i < 2; i++) {
-    LLVMBuildStore(m->b, method_i64(m, FST_TAG_INT), method_address(m, vals, i * (int64_t)sizeof(fst_val)));
-    LLVMBuildStore(m->b, method_load(m, m->u->i64, report, 8 * (i + 1)), method_address(m, vals, i * (int64_t)sizeof(fst_val) + (int64_t)offsetof(fst_val, i)));
-  }
-  uint32_t text = fst_plan_const_str(m->tables, arg->check_text, strlen(arg->check_text));
-  LLVMValueRef format[] = {method_load(m, m->u->ptr, m->consts, (int64_t)text * (int64_t)sizeof(fst_val) + (int64_t)offsetof(fst_val, p)), method_i64(m, 2), vals};
-  LLVMValueRef message = method_call(m, METHOD_CALL_format, format, 3);
-  LLVMValueRef raise[] = {method_i64(m, fst_plan_exception_add(m->tables, arg->check_class)), message, method_loc(m, loc)};
-  method_call(m, METHOD_CALL_raise, raise, 3);
-  LLVMBuildBr(m->b, m->fail);
-  LLVMPositionBuilderAtEnd(m->b, good);
-}
-
-// `place[i]`: memory of the i-th output, in the order of `outputs`. An inlined kernel leaves no trace in the end: its
-// memory becomes registers.
-static fst_status call_kernel(method *m, const fst_lowered *low, const fst_value_id *outputs, const LLVMValueRef *place, uint32_t output_count, fst_loc loc,
-                              bool is_inlined) {
-  uint32_t buffers = (uint32_t)low->buffers.len, params = (uint32_t)low->params.len, at = 0;
-  const void **constants = FST_NEW_ARRAY(&m->arena, const void *, buffers + 1);
-  for (uint32_t i = 0; i < buffers; i++) {
-    uint64_t len;
-    constants[i] = low->buffers.data[i].is_output || !low->buffers.data[i].value.id ? NULL : method_literal_bytes(m, low->buffers.data[i].value, &len);
-    low->kernel->buffers.data[i].is_constant = constants[i] != NULL;
-  }
-  const fst_llvm_kernel *kernel;
-  FST_TRY(fst_llvm_kernel_emit(m->u, low->kernel, constants, m->blob, &kernel));
-  LLVMValueRef *args = FST_NEW_ARRAY(&m->arena, LLVMValueRef, buffers + params + 2), *reports = FST_NEW_ARRAY(&m->arena, LLVMValueRef, buffers + 1);
-  for (uint32_t i = 0; i < buffers; i++) {
-    const fst_kernel_arg *arg = &low->buffers.data[i];
-    if (kernel->constant_offset.data[i] >= 0) {
-      args[at++] = method_address(m, m->weights, kernel->constant_offset.data[i]);
-    } else if (arg->check_text) {
-      reports[i] = method_alloca(m, m->u->i64, 3);
-      LLVMBuildStore(m->b, method_i64(m, 0), reports[i]);
-      args[at++] = reports[i];
-    } else if (arg->is_output) {
-      uint32_t k = 0;
-      while (k < output_count && !fst_value_eq(outputs[k], arg->value)) k++;
-      FST_ASSERT(k < output_count, "an output of the kernel is not one of the group's");
-      args[at++] = place[k];
-    } else {
-      args[at++] = method_value(m, arg->value).a;
-    }
-  }
-  LLVMValueRef *scalars = args + at;
-  for (uint32_t i = 0; i < params; i++) {
-    const fst_kernel_arg *arg = &low->params.data[i];
-    fst_dtype dtype = low->kernel->params.data[i];
-    args[at++] = arg->value.id ? number_as(m, arg->value, dtype) : method_dim(m, arg->dim);
-  }
-  method_count_work(m, low->kernel, scalars, kernel->constant_bytes);
-  if (kernel->scratch_bytes) args[at++] = kernel_scratch(m, kernel->scratch_bytes);
-  LLVMValueRef call = LLVMBuildCall2(m->b, fst_llvm_kernel_type(kernel), fst_llvm_kernel_function(kernel), args, at, "");
-  if (is_inlined) fst_llvm_call_inline(m->u, call);
-  for (uint32_t i = 0; i < buffers; i++)
-    if (reports[i]) raise_check(m, &low->buffers.data[i], reports[i], loc);
-  return NULL;
-}
-
 static fst_status emit_group(method *m, const fst_node *n) {
   const fst_block *body = fst_block_get(m->g, n->blocks[0]);
   const fst_node *yield = fst_node_get(m->g, body->last);
@@ -176,7 +91,7 @@ static fst_status emit_group(method *m, const fst_node *n) {
   }
   fst_lowered low = {0};
   fst_status status = fst_lower_group(m->g, nodes.data, (uint32_t)nodes.len, yield->operands, n->result_count, &low);
-  if (!status) status = call_kernel(m, &low, yield->operands, place, n->result_count, n->loc, false);
+  if (!status) status = method_kernel(m, &low, yield->operands, place, n->result_count, n->loc, false);
   fst_lowered_deinit(&low);
   fst_vec_free(&nodes);
   return status;
@@ -186,7 +101,7 @@ static fst_status emit_group(method *m, const fst_node *n) {
 static fst_status emit_numbers(method *m, const fst_lowered *low, const fst_value_id *values, uint32_t count, fst_loc loc, LLVMValueRef *out) {
   LLVMValueRef place[FST_LOWER_NUMBERS] = {0};
   for (uint32_t r = 0; r < count; r++) place[r] = method_alloca(m, m->u->i64, 1);
-  FST_TRY(call_kernel(m, low, values, place, count, loc, true));
+  FST_TRY(method_kernel(m, low, values, place, count, loc, true));
   for (uint32_t r = 0; r < count; r++) {
     fst_dtype dtype = low->kernel->buffers.data[r].dtype;
     out[r] = LLVMBuildLoad2(m->b, fst_llvm_memory_type(m->u, dtype), place[r], "");
@@ -238,7 +153,13 @@ static fst_status emit_item(method *m, const fst_node *n) {
   for (int i = 0; i < t->rank; i++) count = LLVMBuildMul(m->b, count, method_dim(m, t->dims[i]), "");
   if (t->rank) method_raise_text(m, LLVMBuildICmp(m->b, LLVMIntNE, count, one, ""), "a Tensor with {} elements cannot be converted to Scalar", count, one, n->loc);
   fst_type_kind to = fst_value_type_data(m->g, n->results[0])->kind;
-  LLVMValueRef e = LLVMBuildLoad2(m->b, fst_llvm_memory_type(m->u, t->dtype), method_value(m, n->operands[0]).a, "");
+  LLVMValueRef at = method_value(m, n->operands[0]).a;
+  if (m->device) {
+    LLVMValueRef here = method_alloca(m, m->u->i64, 2);
+    method_fetch(m, here, at, fst_dtype_size(t->dtype));
+    at = here;
+  }
+  LLVMValueRef e = LLVMBuildLoad2(m->b, fst_llvm_memory_type(m->u, t->dtype), at, "");
   bool real = fst_dtype_is_float(t->dtype);
   if (real && t->dtype != FST_F32 && t->dtype != FST_F64) return FST_FAIL(FST_ERR_UNSUPPORTED, "%s of a %s tensor", fst_op_name(n->op), fst_dtype_torch_name(t->dtype));
   if (real) e = LLVMBuildFPCast(m->b, e, m->u->f64, "");

@@ -5,14 +5,13 @@
 #include "codegen/llvm/method_internal.h"
 #include "ir/kernel/place.h"
 
-// An i64 expression of the kernel's parameters as a value of the method; NULL when it depends on anything else.
-static LLVMValueRef value_of(method *m, const fst_kernel *k, LLVMValueRef const *params, fst_kx x) {
+LLVMValueRef method_size_value(method *m, const fst_kernel *k, LLVMValueRef const *params, fst_kx x) {
   const fst_kx_data *d = fst_kx_get(k, x);
   if (d->dtype != FST_I64) return NULL;
   if (d->kind == FST_KX_CONST) return method_i64(m, (int64_t)d->bits);
   if (d->kind == FST_KX_PARAM) return params[d->index];
   if (d->kind != FST_KX_PRIM || d->arg_count != 2) return NULL;
-  LLVMValueRef a = value_of(m, k, params, d->args[0]), b = value_of(m, k, params, d->args[1]);
+  LLVMValueRef a = method_size_value(m, k, params, d->args[0]), b = method_size_value(m, k, params, d->args[1]);
   if (!a || !b) return NULL;
   switch (d->prim) {
     case FST_PRIM_ADD: return LLVMBuildAdd(m->b, a, b, "");
@@ -39,7 +38,7 @@ static LLVMValueRef rounds(const counting *c, uint32_t number, uint32_t depth) {
   for (size_t i = 0; number && i < parent->items.len; i++)
     if (parent->items.data[i].nest == number) all = rounds(c, nest->parent, parent->items.data[i].depth);
   for (uint32_t v = 0; all && v < depth; v++) {
-    LLVMValueRef extent = value_of(c->m, c->k, c->params, nest->extents[v]);
+    LLVMValueRef extent = method_size_value(c->m, c->k, c->params, nest->extents[v]);
     all = extent ? LLVMBuildMul(c->m->b, all, extent, "") : NULL;
   }
   return all;

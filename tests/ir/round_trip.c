@@ -43,7 +43,7 @@ static fst_status unit_image(fst_llvm_unit *unit, artifact *out) {
 static fst_status emit(const fst_graph *planned, fst_blob *blob, fst_plan_tables *tables, artifact *out) {
   fst_llvm_unit *unit;
   FST_TRY(fst_llvm_unit_create(fst_target_find("x86-64-v3"), "round_trip", &unit));
-  fst_status status = fst_llvm_method_emit(unit, planned, 0, blob, tables, &out->bytes);
+  fst_status status = fst_llvm_method_emit(unit, NULL, planned, 0, blob, tables, &out->bytes);
   if (!status) status = unit_image(unit, out);
   fst_llvm_unit_destroy(unit);
   if (status) return status;
