@@ -105,8 +105,8 @@ def run(ours, path, calls, is_deep=False, falls_back=()):
     assert set(ours.report()["fallback_ops"]) <= set(falls_back)
 
 
-def in_memory(path, calls, **options):
-    ours = firesteel.load(str(path))
+def in_memory(path, calls, device="cpu", **options):
+    ours = firesteel.load(str(path), device=device)
     run(ours, path, calls, **options)
     return ours
 

@@ -57,10 +57,9 @@ def outcome(call, args):
         return None, error
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_program(seed, tmp_path):
-    archive = build(seed, tmp_path)
-    theirs, ours = torch.jit.load(archive), firesteel.load(archive)
+def compare(seed, folder, device="cpu"):
+    archive = build(seed, folder)
+    theirs, ours = torch.jit.load(archive), firesteel.load(archive, device=device)
     for call in range(len(SIZES)):
         reference, mine = arguments(call), arguments(call)
         want, refused = outcome(theirs, reference)
@@ -70,3 +69,8 @@ def test_program(seed, tmp_path):
             check(g, w, f"call {call}, result {i}")
         for i in (0, 1, 3):
             check(mine[i], reference[i], f"call {call}, argument {i} afterwards")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_program(seed, tmp_path):
+    compare(seed, tmp_path)
