@@ -96,28 +96,6 @@ static bool product_make(const fst_emit *e, fst_kx sum, uint32_t lane, fst_produ
   return depth_make(e, data, out);
 }
 
-static bool depths_equal(const fst_product *a, const fst_product *b) {
-  if (a->depth_count != b->depth_count || a->dtype != b->dtype) return false;
-  for (uint32_t i = 0; i < a->depth_count; i++) {
-    if (a->depth[i].count != b->depth[i].count) return false;
-    if (a->depth[i].count < 0 && !fst_kx_eq(a->depth[i].extent, b->depth[i].extent)) return false;
-  }
-  return true;
-}
-
-static void products_group(fst_plan *p, uint32_t most) {
-  uint32_t sizes[FST_PLAN_PRODUCTS] = {0};
-  p->group_count = p->group_size = 0;
-  for (uint32_t i = 0; i < p->product_count; i++) {
-    uint32_t group = p->group_count;
-    for (uint32_t k = 0; k < i && group == p->group_count; k++)
-      if (depths_equal(&p->products[i], &p->products[k]) && sizes[p->products[k].group] < most) group = p->products[k].group;
-    p->products[i].group = group;
-    if (group == p->group_count) p->group_count++;
-    if (++sizes[group] > p->group_size) p->group_size = sizes[group];
-  }
-}
-
 // ---- the reductions of the statement ----
 
 static bool products_visit(const fst_emit *e, fst_plan *p, bool *seen, fst_kx x, uint32_t lane) {
@@ -182,7 +160,7 @@ static bool side_depends(const fst_emit *e, const fst_side *side, uint32_t var) 
   return found;
 }
 
-static bool any_depends(const fst_emit *e, const fst_plan *p, bool right, uint32_t var) {
+bool fst_plan_depends(const fst_emit *e, const fst_plan *p, bool right, uint32_t var) {
   for (uint32_t i = 0; i < p->product_count; i++)
     if (side_depends(e, right ? &p->products[i].right : &p->products[i].left, var)) return true;
   return false;
@@ -204,7 +182,7 @@ static void plan_roles(const fst_emit *e, fst_plan *p, int lane) {
   int64_t best = 1;
   for (uint32_t i = 0; i < p->stmt->var_count; i++) {
     uint32_t var = p->stmt->vars[i];
-    if ((int)i == lane || p->merged[i] || any_depends(e, p, true, var) || !any_depends(e, p, false, var)) continue;
+    if ((int)i == lane || p->merged[i] || fst_plan_depends(e, p, true, var) || !fst_plan_depends(e, p, false, var)) continue;
     int64_t extent = fst_plan_extent(e, p, i);
     if (extent < 0) extent = 64;
     if (extent < best || (extent == best && extent == 1)) continue;
@@ -214,7 +192,7 @@ static void plan_roles(const fst_emit *e, fst_plan *p, int lane) {
   for (uint32_t i = 0; i < p->stmt->var_count; i++) {
     if ((int)i == lane || (int)i == p->row || p->merged[i]) continue;
     // What runs inside the panels belongs to copies of left sides, whose sizes must be known.
-    bool outside = any_depends(e, p, true, p->stmt->vars[i]) || fst_plan_extent(e, p, i) < 0;
+    bool outside = fst_plan_depends(e, p, true, p->stmt->vars[i]) || fst_plan_extent(e, p, i) < 0;
     if (outside) p->outer[p->outer_count++] = i;
     else p->inner[p->inner_count++] = i;
   }
@@ -222,123 +200,7 @@ static void plan_roles(const fst_emit *e, fst_plan *p, int lane) {
   p->rows = p->row_extent = p->row >= 0 ? fst_plan_extent(e, p, (uint32_t)p->row) : 1;
 }
 
-// ---- the tile ----
-// Cycles of all tiles together for one step of the sum, for every tile that fits the registers: two fused
-// multiply-adds or two loads a cycle, right sides from the second-level cache at a vector in most cycles, no less
-// than the latency of one addition to each accumulator, and the loop's own instructions.
-
-static double tile_cycles(const fst_plan *p, int64_t rows, int64_t vectors) {
-  double right = (double)(vectors * p->group_size), adds = (double)rows * right / 2, loads = ((double)rows + right) / 2;
-  double most = adds > loads ? adds : loads;
-  if (most < 0.8 * right) most = 0.8 * right;
-  return (most > 4 ? most : 4) + 0.6 + 0.05 * loads;
-}
-
-static double tiling_cycles(const fst_plan *p, int64_t rows, int64_t vectors, int64_t all_rows, int64_t all_vectors) {
-  int64_t full_r = all_rows / rows, rest_r = all_rows % rows, full_v = all_vectors / vectors, rest_v = all_vectors % vectors;
-  double total = (double)(full_r * full_v) * tile_cycles(p, rows, vectors);
-  if (rest_r) total += (double)full_v * tile_cycles(p, rest_r, vectors);
-  if (rest_v) total += (double)full_r * tile_cycles(p, rows, rest_v);
-  if (rest_r && rest_v) total += tile_cycles(p, rest_r, rest_v);
-  return total;
-}
-
-static bool tile_fits(const fst_emit *e, const fst_plan *p, int64_t rows, int64_t vectors) {
-  int64_t registers = e->unit->target->vector_registers, accumulators = rows * vectors * p->group_size;
-  int64_t operands = rows == 1 ? 2 : vectors * p->group_size + 1;
-  // Tall narrow tiles make the scheduler hoist their many broadcasts.
-  return accumulators + operands <= registers && (rows <= 6 || (vectors >= 3 && rows <= 9));
-}
-
-// Cycles for one point of the inner variables.
-static double plan_tile(const fst_emit *e, fst_plan *p) {
-  int64_t all_rows = p->rows < 0 ? 60 : p->rows, columns = p->columns < 0 ? 192 : p->columns;
-  int64_t all_vectors = (columns + p->lanes - 1) / p->lanes;
-  double best = 1e300;
-  p->tile_rows = p->vectors = 1;
-  for (int64_t r = 1; r <= 12 && r <= all_rows; r++) {
-    for (int64_t v = 1; v <= 12 && v <= all_vectors; v++) {
-      if (!tile_fits(e, p, r, v)) continue;
-      double cycles = tiling_cycles(p, r, v, all_rows, all_vectors);
-      if (cycles >= best) continue;
-      best = cycles;
-      p->tile_rows = (uint32_t)r;
-      p->vectors = (uint32_t)v;
-    }
-  }
-  return best * p->group_count;
-}
-
-// All sums in one loop read the left side once; fewer at a time leave registers for more rows.
-static double plan_groups(const fst_emit *e, fst_plan *p) {
-  uint32_t most = (uint32_t)e->unit->target->vector_registers * 3 / 4;
-  const uint32_t limits[] = {most, 4, 2, 1};
-  fst_plan best = *p;
-  double best_cycles = 1e300;
-  for (int i = 0; i < 4; i++) {
-    fst_plan attempt = *p;
-    products_group(&attempt, limits[i]);
-    double cycles = plan_tile(e, &attempt);
-    if (cycles >= best_cycles * 0.97) continue;
-    best_cycles = cycles;
-    best = attempt;
-  }
-  *p = best;
-  return best_cycles;
-}
-
-// The inner variable with most values joins the rows if that saves tiles. Rows through two variables cost an
-// address each, so it has to save something.
-static void plan_rows(const fst_emit *e, fst_plan *p) {
-  double alone = plan_groups(e, p);
-  int64_t best = 1;
-  uint32_t at = 0;
-  for (uint32_t i = 0; i < p->inner_count; i++) {
-    int64_t extent = fst_plan_extent(e, p, p->inner[i]);
-    if (extent < best || !any_depends(e, p, false, p->stmt->vars[p->inner[i]])) continue;
-    best = extent;
-    at = i;
-  }
-  if (best < 2 || p->row < 0 || p->rows < 2) return;
-  fst_plan joined = *p;
-  joined.row2 = (int)p->inner[at];
-  memmove(&joined.inner[at], &joined.inner[at + 1], (joined.inner_count - at - 1) * sizeof *joined.inner);
-  joined.inner_count--;
-  joined.rows = p->rows * best;
-  if (plan_groups(e, &joined) < 0.93 * alone * (double)best) *p = joined;
-}
-
-static void plan_lanes(const fst_emit *e, fst_plan *p) {
-  p->lanes = (uint32_t)e->unit->target->vector_bytes / 4;
-  for (uint32_t i = 0; i < p->product_count; i++)
-    if (p->products[i].dtype == FST_F64) p->lanes = (uint32_t)e->unit->target->vector_bytes / 8;
-  while (p->columns > 0 && p->lanes / 2 >= (uint64_t)p->columns) p->lanes /= 2;
-}
-
 // ---- choosing the lane variable ----
-
-static double leaf_cost(const fst_emit *e, const fst_access *access, uint32_t lane, uint32_t lanes) {
-  fst_step step = fst_emit_access_step(e, access->buffer, access->indices, lane);
-  bool known = e->constants && e->constants[access->buffer];
-  if (step.kind == FST_STEP_CONST && step.value == 0) return 0.2;
-  if (known && step.kind == FST_STEP_CONST) return 0.4;
-  if (step.kind == FST_STEP_CONST && step.value == 1) return 0.5;
-  return (double)lanes / 4;  // staged
-}
-
-static double plan_cost(const fst_emit *e, const fst_plan *p) {
-  double cost = 0;
-  uint32_t lane = p->stmt->vars[p->lane];
-  for (uint32_t i = 0; i < p->product_count; i++) {
-    fst_accesses accesses = {0};
-    fst_emit_accesses(e, p->products[i].right.factors, p->products[i].right.count, &accesses);
-    for (size_t a = 0; a < accesses.len; a++) cost += leaf_cost(e, &accesses.data[a], lane, p->lanes);
-    fst_vec_free(&accesses);
-  }
-  if (p->columns > 0) cost *= (double)((p->columns + p->lanes - 1) / p->lanes * p->lanes) / (double)p->columns;
-  if (p->row < 0) cost *= 4;
-  return cost;
-}
 
 static bool lane_is_possible(const fst_emit *e, const fst_plan *p, uint32_t position) {
   int64_t extent = fst_plan_extent(e, p, position);
@@ -353,7 +215,6 @@ static bool plan_try(fst_emit *e, const fst_plan *base, int lane, fst_plan *out)
   *out = *base;
   if (!lane_is_possible(e, out, (uint32_t)lane) || !plan_products(e, out, out->stmt->vars[lane])) return false;
   plan_roles(e, out, lane);
-  plan_lanes(e, out);
   return others_are_outside(e, out);
 }
 
@@ -382,15 +243,19 @@ bool fst_plan_make(fst_emit *e, const fst_kstmt *stmt, fst_plan *out) {
   base.roots = roots;
   base.root_count = stmt->store_count;
   plan_merge(e, &base);
+  // The form is chosen for one target whatever the target, so that all levels of an artifact read one packing.
+  base.target = fst_target_find("x86-64-v4");
   double best = 1e300;
   for (uint32_t i = 0; i < stmt->var_count; i++) {
     if (!plan_try(e, &base, (int)i, &attempt)) continue;
-    double cost = plan_cost(e, &attempt);
-    if (cost >= best) continue;
-    best = cost;
-    *out = attempt;
+    double cycles = fst_tile_choose(e, &attempt) + fst_plan_other_cycles(e, &attempt);
+    if (cycles >= best) continue;
+    best = cycles;
+    out->lane = (int)i;
   }
   if (best == 1e300) return false;
-  plan_rows(e, out);
+  base.target = e->unit->target;
+  plan_try(e, &base, out->lane, out);
+  fst_tile_choose(e, out);
   return fst_plan_operands(e, out);
 }

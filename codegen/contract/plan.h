@@ -61,6 +61,7 @@ typedef struct fst_copy {
 
 typedef struct fst_plan {
   const fst_kstmt *stmt;
+  const fst_target *target;      // what it is planned for
   const fst_kx *roots;
   uint32_t root_count;
   bool merged[FST_KERNEL_MAX_DIMS];
@@ -82,6 +83,11 @@ typedef struct fst_plan {
 bool fst_plan_make(fst_emit *e, const fst_kstmt *stmt, fst_plan *out);
 // Extent of a statement variable with those merged into it, -1 when not constant.
 int64_t fst_plan_extent(const fst_emit *e, const fst_plan *p, uint32_t position);
+// Whether some right (or left) side depends on a variable.
+bool fst_plan_depends(const fst_emit *e, const fst_plan *p, bool right, uint32_t var);
+// cost.c: chooses tile and groups of products for a plan whose roles are settled; the cycles of its loops over the sums.
+double fst_tile_choose(const fst_emit *e, fst_plan *p);
+double fst_plan_other_cycles(const fst_emit *e, const fst_plan *p);  // of operands and results
 // operand.c: decides how each operand is read; may add to e->packs. False: not in a way that tiles gain from.
 bool fst_plan_operands(fst_emit *e, fst_plan *p);
 // copy.c: a copy of the product's left side, if its form allows one.

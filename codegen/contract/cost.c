@@ -1,0 +1,212 @@
+// What a plan costs, in cycles for the whole statement: the tile of a plan is the one with the fewest, and so is the lane
+// variable. Counts that are known at run time only are guessed.
+#include <string.h>
+
+#include "codegen/contract/plan.h"
+
+enum { GUESSED_EXTENT = 64 };
+
+static bool depths_equal(const fst_product *a, const fst_product *b) {
+  if (a->depth_count != b->depth_count || a->dtype != b->dtype) return false;
+  for (uint32_t i = 0; i < a->depth_count; i++) {
+    if (a->depth[i].count != b->depth[i].count) return false;
+    if (a->depth[i].count < 0 && !fst_kx_eq(a->depth[i].extent, b->depth[i].extent)) return false;
+  }
+  return true;
+}
+
+static void products_group(fst_plan *p, uint32_t most) {
+  uint32_t sizes[FST_PLAN_PRODUCTS] = {0};
+  p->group_count = p->group_size = 0;
+  for (uint32_t i = 0; i < p->product_count; i++) {
+    uint32_t group = p->group_count;
+    for (uint32_t k = 0; k < i && group == p->group_count; k++)
+      if (depths_equal(&p->products[i], &p->products[k]) && sizes[p->products[k].group] < most) group = p->products[k].group;
+    p->products[i].group = group;
+    if (group == p->group_count) p->group_count++;
+    if (++sizes[group] > p->group_size) p->group_size = sizes[group];
+  }
+}
+
+// ---- the tile ----
+// Cycles of all tiles together for one step of the sum, for every tile that fits the registers: two fused
+// multiply-adds or two loads a cycle, right sides from the second-level cache at a vector in most cycles, no less
+// than the latency of one addition to each accumulator, and the loop's own instructions.
+
+static double tile_cycles(const fst_plan *p, int64_t rows, int64_t vectors) {
+  double right = (double)(vectors * p->group_size), adds = (double)rows * right / 2, loads = ((double)rows + right) / 2;
+  double most = adds > loads ? adds : loads;
+  if (most < 0.8 * right) most = 0.8 * right;
+  return (most > 4 ? most : 4) + 0.6 + 0.05 * loads;
+}
+
+static double tiling_cycles(const fst_plan *p, int64_t rows, int64_t vectors, int64_t all_rows, int64_t all_vectors) {
+  int64_t full_r = all_rows / rows, rest_r = all_rows % rows, full_v = all_vectors / vectors, rest_v = all_vectors % vectors;
+  double total = (double)(full_r * full_v) * tile_cycles(p, rows, vectors);
+  if (rest_r) total += (double)full_v * tile_cycles(p, rest_r, vectors);
+  if (rest_v) total += (double)full_r * tile_cycles(p, rows, rest_v);
+  if (rest_r && rest_v) total += tile_cycles(p, rest_r, rest_v);
+  return total;
+}
+
+static bool tile_fits(const fst_plan *p, int64_t rows, int64_t vectors) {
+  int64_t registers = p->target->vector_registers, accumulators = rows * vectors * p->group_size;
+  int64_t operands = rows == 1 ? 2 : vectors * p->group_size + 1;
+  // Tall narrow tiles make the scheduler hoist their many broadcasts.
+  return accumulators + operands <= registers && (rows <= 6 || (vectors >= 3 && rows <= 9));
+}
+
+// Cycles for one point of the inner variables.
+static double plan_tile(fst_plan *p) {
+  int64_t all_rows = p->rows < 0 ? 60 : p->rows, columns = p->columns < 0 ? 192 : p->columns;
+  int64_t all_vectors = (columns + p->lanes - 1) / p->lanes;
+  double best = 1e300;
+  p->tile_rows = p->vectors = 1;
+  for (int64_t r = 1; r <= 12 && r <= all_rows; r++) {
+    for (int64_t v = 1; v <= 12 && v <= all_vectors; v++) {
+      if (!tile_fits(p, r, v)) continue;
+      double cycles = tiling_cycles(p, r, v, all_rows, all_vectors);
+      if (cycles >= best) continue;
+      best = cycles;
+      p->tile_rows = (uint32_t)r;
+      p->vectors = (uint32_t)v;
+    }
+  }
+  return best * p->group_count;
+}
+
+// All sums in one loop read the left side once; fewer at a time leave registers for more rows.
+static double plan_groups(fst_plan *p) {
+  uint32_t most = (uint32_t)p->target->vector_registers * 3 / 4;
+  const uint32_t limits[] = {most, 4, 2, 1};
+  fst_plan best = *p;
+  double best_cycles = 1e300;
+  for (int i = 0; i < 4; i++) {
+    fst_plan attempt = *p;
+    products_group(&attempt, limits[i]);
+    double cycles = plan_tile(&attempt);
+    if (cycles >= best_cycles * 0.97) continue;
+    best_cycles = cycles;
+    best = attempt;
+  }
+  *p = best;
+  return best_cycles;
+}
+
+// The inner variable with most values joins the rows if that saves tiles. Rows through two variables cost an
+// address each, so it has to save something.
+static double plan_rows(const fst_emit *e, fst_plan *p) {
+  double alone = plan_groups(p);
+  int64_t best = 1;
+  uint32_t at = 0;
+  for (uint32_t i = 0; i < p->inner_count; i++) {
+    int64_t extent = fst_plan_extent(e, p, p->inner[i]);
+    if (extent < best || !fst_plan_depends(e, p, false, p->stmt->vars[p->inner[i]])) continue;
+    best = extent;
+    at = i;
+  }
+  if (best < 2 || p->row < 0 || p->rows < 2) return alone;
+  fst_plan joined = *p;
+  joined.row2 = (int)p->inner[at];
+  memmove(&joined.inner[at], &joined.inner[at + 1], (joined.inner_count - at - 1) * sizeof *joined.inner);
+  joined.inner_count--;
+  joined.rows = p->rows * best;
+  double together = plan_groups(&joined) / (double)best;
+  if (together >= 0.93 * alone) return alone;
+  *p = joined;
+  return together;
+}
+
+static void plan_lanes(fst_plan *p) {
+  p->lanes = (uint32_t)p->target->vector_bytes / 4;
+  for (uint32_t i = 0; i < p->product_count; i++)
+    if (p->products[i].dtype == FST_F64) p->lanes = (uint32_t)p->target->vector_bytes / 8;
+  while (p->columns > 0 && p->lanes / 2 >= (uint64_t)p->columns) p->lanes /= 2;
+}
+
+// ---- all of it ----
+
+static double guessed(int64_t count) { return count < 0 ? GUESSED_EXTENT : (double)count; }
+
+static double extents_of(const fst_emit *e, const fst_plan *p, const uint32_t *positions, uint32_t count) {
+  double total = 1;
+  for (uint32_t i = 0; i < count; i++) total *= guessed(fst_plan_extent(e, p, positions[i]));
+  return total;
+}
+
+static double depth_of(const fst_product *product) {
+  double total = 1;
+  for (uint32_t i = 0; i < product->depth_count; i++) total *= guessed(product->depth[i].count);
+  return total;
+}
+
+static double vectors_of(const fst_plan *p) { return ((p->columns < 0 ? 192 : (double)p->columns) + p->lanes - 1) / p->lanes; }
+
+double fst_tile_choose(const fst_emit *e, fst_plan *p) {
+  plan_lanes(p);
+  double inner = extents_of(e, p, p->inner, p->inner_count), step = plan_rows(e, p), depth = 0;
+  for (uint32_t i = 0; i < p->product_count; i++)
+    if (depth_of(&p->products[i]) > depth) depth = depth_of(&p->products[i]);
+  return step * depth * inner * extents_of(e, p, p->outer, p->outer_count);
+}
+
+// A vector of neighbours is one access, of others one each, and of others whose addresses are equal but for whole pages
+// one miss each: they all fall into one set of the cache.
+static double access_cycles(const fst_emit *e, const fst_plan *p, const fst_access *access) {
+  fst_step step = fst_emit_access_step(e, access->buffer, access->indices, p->stmt->vars[p->lane]);
+  if (step.kind == FST_STEP_CONST && (step.value == 0 || step.value == 1)) return (double)step.value;
+  bool pages = step.kind == FST_STEP_CONST && step.value * 4 % 4096 == 0;
+  return p->lanes * (pages ? 12 : access->is_store ? 1 : 1.5);
+}
+
+static double finish_cycles(const fst_emit *e, const fst_plan *p) {
+  fst_accesses accesses = {0};
+  double cycles = 0;
+  fst_emit_accesses(e, p->roots, p->root_count, &accesses);
+  for (uint32_t i = 0; i < p->stmt->store_count; i++) {
+    fst_access access = {p->stmt->stores[i].buffer, p->stmt->stores[i].indices, FST_NO_KX, 0, true};
+    fst_vec_push(&accesses, access);
+  }
+  for (size_t i = 0; i < accesses.len; i++)
+    if (!accesses.data[i].depth) cycles += access_cycles(e, p, &accesses.data[i]);
+  fst_vec_free(&accesses);
+  return cycles;
+}
+
+// Right sides that are neither constant nor lie in columns are brought into panels first.
+static double right_cycles(const fst_emit *e, const fst_plan *p, const fst_product *product) {
+  fst_accesses accesses = {0};
+  uint32_t lane = p->stmt->vars[p->lane];
+  double cycles = product->right.mask.id ? 3 : 0;
+  fst_emit_accesses(e, product->right.factors, product->right.count, &accesses);
+  for (size_t i = 0; i < accesses.len; i++) {
+    const fst_access *access = &accesses.data[i];
+    fst_step step = fst_emit_access_step(e, access->buffer, access->indices, lane);
+    if (step.kind == FST_STEP_CONST && (step.value == 0 || step.value == 1 || (e->constants && e->constants[access->buffer]))) continue;
+    cycles += step.kind == FST_STEP_CONST && step.value == 2 ? 3 : 2 + p->lanes / 4;
+  }
+  fst_vec_free(&accesses);
+  return cycles * depth_of(product) * vectors_of(p) * extents_of(e, p, p->outer, p->outer_count);
+}
+
+// Scalars far apart are a line of the cache each, which no prefetcher foresees if they are in different pages soon.
+static double left_cycles(const fst_emit *e, const fst_plan *p, const fst_product *product) {
+  fst_accesses accesses = {0};
+  double tiles = vectors_of(p) / p->vectors * guessed(p->rows) / p->tile_rows * extents_of(e, p, p->inner, p->inner_count) * extents_of(e, p, p->outer, p->outer_count), cycles = 0;
+  if (product->left.mask.id) return 0;
+  fst_emit_accesses(e, product->left.factors, product->left.count, &accesses);
+  for (size_t i = 0; i < accesses.len; i++) {
+    fst_step step = fst_emit_access_step(e, accesses.data[i].buffer, accesses.data[i].indices, product->depth[product->depth_count - 1].var);
+    if (step.kind != FST_STEP_CONST || step.value >= 64) cycles += 5;
+    else if (step.value >= 16) cycles += 1;
+  }
+  fst_vec_free(&accesses);
+  return cycles * depth_of(product) * tiles;
+}
+
+double fst_plan_other_cycles(const fst_emit *e, const fst_plan *p) {
+  double points = vectors_of(p) * guessed(p->rows) * extents_of(e, p, p->inner, p->inner_count) * extents_of(e, p, p->outer, p->outer_count);
+  double cycles = finish_cycles(e, p) * points;
+  for (uint32_t i = 0; i < p->product_count; i++) cycles += right_cycles(e, p, &p->products[i]) + left_cycles(e, p, &p->products[i]);
+  return cycles;
+}
