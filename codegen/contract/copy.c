@@ -1,5 +1,5 @@
-// Left sides computed into scratch memory before the tiles: padding and whatever arithmetic stands in front of a
-// product are done once an element, not once a tile, and the tiles read without masks.
+// Sides computed into scratch memory before the tiles: padding and whatever arithmetic stands in front of a product are
+// done once an element, not once a tile, and the tiles read without masks.
 //
 // The side is a function of its loads' indices alone, and each index moves evenly with variables of its own. One
 // of these variables, the driver, with the smallest step, takes the index through all its values if it is
@@ -17,13 +17,25 @@ static bool mover_add(fst_copy *c, uint32_t var, int64_t extent) {
   return true;
 }
 
-static bool movers_collect(const fst_emit *e, const fst_plan *p, const fst_product *product, fst_copy *c) {
+static const fst_side *side_of(const fst_copy *c, const fst_plan *p) { return c->right ? &p->products[c->product].right : &p->products[c->product].left; }
+
+static bool position_add(const fst_emit *e, const fst_plan *p, uint32_t position, fst_copy *c) {
+  return mover_add(c, p->stmt->vars[position], fst_plan_extent(e, p, position));
+}
+
+static bool movers_collect(const fst_emit *e, const fst_plan *p, fst_copy *c) {
+  const fst_product *product = &p->products[c->product];
   for (uint32_t i = 0; i < product->depth_count; i++)
     if (!mover_add(c, product->depth[i].var, product->depth[i].count)) return false;
+  if (c->right) {
+    for (uint32_t i = p->outer_count - p->within; i < p->outer_count; i++)
+      if (!position_add(e, p, p->outer[i], c)) return false;
+    return mover_add(c, p->stmt->vars[p->lane], p->columns);
+  }
   if (p->row >= 0 && !mover_add(c, p->stmt->vars[p->row], p->row_extent)) return false;
-  if (p->row2 >= 0 && !mover_add(c, p->stmt->vars[p->row2], fst_plan_extent(e, p, (uint32_t)p->row2))) return false;
+  if (p->row2 >= 0 && !position_add(e, p, (uint32_t)p->row2, c)) return false;
   for (uint32_t i = 0; i < p->inner_count; i++)
-    if (!mover_add(c, p->stmt->vars[p->inner[i]], fst_plan_extent(e, p, p->inner[i]))) return false;
+    if (!position_add(e, p, p->inner[i], c)) return false;
   return true;
 }
 
@@ -119,36 +131,114 @@ static bool movers_are_apart(const fst_copy *c) {
   return true;
 }
 
-static bool copy_layout(fst_emit *e, fst_copy *c) {
+// The lane variable must move by one element. It is the last mover of a right side's copy.
+static bool layout_split(fst_copy *c, const fst_product *product) {
+  uint32_t last = c->dim_count - 1;
+  const fst_copy_mover *lane = &c->movers[c->mover_count - 1];
+  int64_t unit = c->movers[c->driver[last]].step[last];
+  if (!lane->step[last]) return false;
+  c->split = lane->step[last] / unit;
+  if (c->split == 1) return true;
+  // Of the others only the innermost summed variable, whose steps are unrolled, may lead from part to part.
+  for (uint32_t i = 0; i + 1 < c->mover_count; i++) {
+    bool unrolled = c->movers[i].var == product->depth[product->depth_count - 1].var && c->movers[i].extent <= FST_SPLIT_TAPS;
+    if (c->movers[i].step[last] / unit % c->split && !unrolled) return false;
+  }
+  c->part = (c->size[last] + c->split - 1) / c->split + FST_EMIT_MAX_LANES / 4;
+  return true;
+}
+
+static bool copy_layout(fst_emit *e, fst_copy *c, const fst_product *product) {
   int64_t total = 1;
   for (uint32_t d = c->dim_count; d-- > 0;) {
     if (!dim_measure(c, d)) return false;
+    if (d + 1 == c->dim_count && c->right && !layout_split(c, product)) return false;
     c->pitch[d] = total;
-    total *= c->size[d];
+    total *= c->split > 1 && d + 1 == c->dim_count ? c->split * c->part : c->size[d];
     // Planes a multiple of 4 KB apart would meet in the same few lines of the cache.
     if (d && total * 4 % 4096 == 0) total += 16;
     if (total > COPY_MAX_BYTES / 8) return false;
   }
+  uint32_t last = c->dim_count - 1;
   for (uint32_t i = 0; i < c->mover_count; i++)
     for (uint32_t d = 0; d < c->dim_count; d++)
-      if (c->movers[i].step[d]) c->movers[i].pitch = c->movers[i].step[d] / c->movers[c->driver[d]].step[d] * c->pitch[d];
+      if (c->movers[i].step[d]) c->movers[i].pitch = c->movers[i].step[d] / c->movers[c->driver[d]].step[d] * c->pitch[d] / (d == last ? c->split : 1);
+  c->elements = total + (c->right ? FST_EMIT_MAX_LANES / 4 : 0);  // the last vector is read whole
   c->offset = (e->scratch_bytes + 63) / 64 * 64;
-  e->scratch_bytes = c->offset + (uint64_t)total * fst_dtype_size(c->dtype);
+  e->scratch_bytes = c->offset + (uint64_t)c->elements * fst_dtype_size(c->dtype);
   return true;
 }
 
-bool fst_copy_make(fst_emit *e, fst_plan *p, uint32_t number) {
+// The summed variable that walks along the lanes goes innermost: its steps read what lies in the first cache already.
+static void depth_along_lanes(const fst_emit *e, const fst_plan *p, fst_product *product) {
+  fst_accesses accesses = {0};
+  fst_emit_accesses(e, product->right.factors, product->right.count, &accesses);
+  uint32_t lane = p->stmt->vars[p->lane], best = product->depth_count;
+  for (size_t a = 0; a < accesses.len; a++)
+    for (uint32_t d = 0; d < e->kernel->buffers.data[accesses.data[a].buffer].rank; d++)
+      for (uint32_t i = 0; i < product->depth_count; i++)
+        if (fst_emit_depends(e, accesses.data[a].indices[d], lane) && fst_emit_depends(e, accesses.data[a].indices[d], product->depth[i].var)) best = i;
+  fst_vec_free(&accesses);
+  // As written otherwise, which is channels outside taps.
+  fst_depth along = {0};
+  if (best < product->depth_count) along = product->depth[best];
+  uint32_t used = 0;
+  const fst_kx_data *sum = fst_emit_get(e, product->sum);
+  fst_depth sorted[FST_PLAN_DEPTH];
+  for (uint32_t v = 0; v < sum->var_count; v++)
+    for (uint32_t i = 0; i < product->depth_count; i++)
+      if (product->depth[i].var == sum->vars[v] && i != best) sorted[used++] = product->depth[i];
+  if (best < product->depth_count) sorted[used++] = along;
+  memcpy(product->depth, sorted, used * sizeof *sorted);
+}
+
+// Whether an index that the lanes or the sum move is moved by an outer variable as well: a row of an image, and not the image.
+static bool shares_index(const fst_emit *e, const fst_plan *p, const fst_product *product, uint32_t var) {
+  fst_accesses accesses = {0};
+  bool shares = false;
+  fst_emit_accesses(e, product->right.factors, product->right.count, &accesses);
+  for (size_t a = 0; a < accesses.len; a++)
+    for (uint32_t d = 0; d < e->kernel->buffers.data[accesses.data[a].buffer].rank; d++) {
+      fst_kx index = accesses.data[a].indices[d];
+      bool moved = fst_emit_depends(e, index, p->stmt->vars[p->lane]);
+      for (uint32_t i = 0; i < product->depth_count; i++) moved |= fst_emit_depends(e, index, product->depth[i].var);
+      shares |= moved && fst_emit_depends(e, index, var);
+    }
+  fst_vec_free(&accesses);
+  return shares;
+}
+
+void fst_copy_outer(const fst_emit *e, fst_plan *p) {
+  uint32_t before[FST_KERNEL_MAX_DIMS], within[FST_KERNEL_MAX_DIMS], before_count = 0;
+  p->within = 0;
+  for (uint32_t i = 0; i < p->outer_count; i++) {
+    bool shares = false;
+    for (uint32_t k = 0; k < p->product_count; k++) shares |= shares_index(e, p, &p->products[k], p->stmt->vars[p->outer[i]]);
+    if (shares && fst_plan_extent(e, p, p->outer[i]) > 0) within[p->within++] = p->outer[i];
+    else before[before_count++] = p->outer[i];
+  }
+  memcpy(p->outer, before, before_count * sizeof *before);
+  memcpy(p->outer + before_count, within, p->within * sizeof *within);
+}
+
+bool fst_copy_make(fst_emit *e, fst_plan *p, uint32_t number, bool right) {
   fst_product *product = &p->products[number];
-  fst_copy c = {.product = number, .dtype = product->dtype};
-  if (!movers_collect(e, p, product, &c)) return false;
-  for (uint32_t i = 0; i < product->left.count; i++)
-    if (!indices_collect(e, &c, product->left.factors[i])) return false;
-  bool ok = c.dim_count && movers_are_apart(&c);
-  for (uint32_t i = 0; i < product->left.count && ok; i++) ok = is_function_of_indices(e, &c, product->left.factors[i]);
-  if (product->left.mask.id && ok) ok = is_function_of_indices(e, &c, product->left.mask);
-  if (!ok || !copy_layout(e, &c)) return false;
-  product->left.leaf_count = 1;
-  product->left.leaves[0] = (fst_leaf){FST_LEAF_COPY, FST_NO_KX, p->copy_count};
+  fst_copy c = {.product = number, .right = right, .level = right ? p->outer_count - p->within : p->outer_count, .dtype = product->dtype, .split = 1};
+  fst_depth depth[FST_PLAN_DEPTH];
+  memcpy(depth, product->depth, sizeof depth);
+  if (right) depth_along_lanes(e, p, product);
+  fst_side *side = right ? &product->right : &product->left;
+  bool ok = movers_collect(e, p, &c);
+  for (uint32_t i = 0; i < side->count && ok; i++) ok = indices_collect(e, &c, side->factors[i]);
+  ok = ok && c.dim_count && movers_are_apart(&c);
+  for (uint32_t i = 0; i < side->count && ok; i++) ok = is_function_of_indices(e, &c, side->factors[i]);
+  if (side->mask.id && ok) ok = is_function_of_indices(e, &c, side->mask);
+  if (!ok || !copy_layout(e, &c, product)) {
+    memcpy(product->depth, depth, sizeof depth);
+    return false;
+  }
+  side->leaf_count = 1;
+  side->leaves[0] = (fst_leaf){FST_LEAF_COPY, FST_NO_KX, p->copy_count};
   p->copies[p->copy_count++] = c;
   return true;
 }
@@ -159,18 +249,27 @@ int64_t fst_copy_step(const fst_copy *c, uint32_t var) {
   return 0;
 }
 
+int64_t fst_copy_tap(const fst_copy *c, uint32_t var, int64_t at) {
+  uint32_t last = c->dim_count - 1;
+  for (uint32_t i = 0; i < c->mover_count && c->split > 1; i++) {
+    if (c->movers[i].var != var || !c->movers[i].step[last]) continue;
+    int64_t units = at * (c->movers[i].step[last] / c->movers[c->driver[last]].step[last]);
+    return units % c->split * c->part + units / c->split;
+  }
+  return at * fst_copy_step(c, var);
+}
+
 // ---- code ----
 
-typedef struct copy_loop { const fst_plan *p; const fst_copy *c; LLVMValueRef at; uint32_t dim; } copy_loop;
+typedef struct copy_loop { const fst_plan *p; const fst_copy *c; LLVMValueRef at; uint32_t dim, var; } copy_loop;
 
 static void copy_dim(fst_emit *e, copy_loop *l);
 
 static void copy_store(fst_emit *e, void *context) {
   const copy_loop *l = context;
-  const fst_side *side = &l->p->products[l->c->product].left;
-  uint32_t last = l->c->dim_count - 1, lanes = e->lane.lanes;
-  LLVMValueRef value = fst_emit_splat(e, fst_side_value(e, side), lanes);
-  LLVMValueRef base = lanes > 1 ? e->lane.base : e->vars[l->c->movers[l->c->driver[last]].var];
+  uint32_t lanes = e->lane.lanes;
+  LLVMValueRef value = fst_emit_splat(e, fst_side_value(e, side_of(l->c, l->p)), lanes);
+  LLVMValueRef base = lanes > 1 ? e->lane.base : e->vars[l->var];
   LLVMValueRef at = LLVMBuildAdd(e->b, l->at, base, "");
   LLVMValueRef ptr = fst_emit_element_ptr(e, fst_emit_scratch(e, l->c->offset), l->c->dtype, at);
   if (e->lane.tail) {
@@ -182,13 +281,32 @@ static void copy_store(fst_emit *e, void *context) {
   LLVMSetAlignment(LLVMBuildStore(e->b, value, ptr), (unsigned)fst_dtype_size(l->c->dtype));
 }
 
+static void copy_lanes(fst_emit *e, copy_loop *l, uint32_t var, int64_t count) {
+  const fst_side *side = side_of(l->c, l->p);
+  uint32_t lanes = (uint32_t)e->unit->target->vector_bytes / (uint32_t)fst_dtype_size(l->c->dtype);
+  fst_lane_loop loop = {var, lanes, fst_emit_masks_tails(e, side->factors, side->count), side->mask.id != 0, copy_store, l};
+  l->var = var;
+  fst_emit_lane_loop(e, &loop, fst_emit_int(e, count));
+}
+
+// Part by part where it is split: the driver says which, the lane variable runs through it.
 static void copy_last(fst_emit *e, copy_loop *l) {
   const fst_copy *c = l->c;
-  uint32_t last = c->dim_count - 1, lanes = (uint32_t)e->unit->target->vector_bytes / (uint32_t)fst_dtype_size(c->dtype);
-  const fst_side *side = &l->p->products[c->product].left;
-  bool mask_tail = fst_emit_masks_tails(e, side->factors, side->count);
-  fst_lane_loop loop = {c->movers[c->driver[last]].var, lanes, mask_tail, side->mask.id != 0, copy_store, l};
-  fst_emit_lane_loop(e, &loop, fst_emit_int(e, c->size[last]));
+  uint32_t last = c->dim_count - 1, driver = c->movers[c->driver[last]].var;
+  LLVMValueRef start = l->at;
+  for (int64_t part = 0; part < c->split && part < c->size[last]; part++) {
+    if (c->split == 1) {
+      copy_lanes(e, l, driver, c->size[last]);
+      return;
+    }
+    size_t mark = fst_emit_scope_open(e);
+    fst_emit_var_bind(e, driver, fst_emit_int(e, part), false);
+    l->at = LLVMBuildAdd(e->b, start, fst_emit_int(e, part * c->part), "");
+    copy_lanes(e, l, c->movers[c->mover_count - 1].var, (c->size[last] - part + c->split - 1) / c->split);
+    l->at = start;
+    fst_emit_var_unbind(e, driver);
+    fst_emit_scope_close(e, mark);
+  }
 }
 
 static void copy_dim(fst_emit *e, copy_loop *l) {
@@ -231,7 +349,7 @@ void fst_copy_emit(fst_emit *e, const fst_plan *p, const fst_copy *c) {
   for (uint32_t i = 0; i < c->mover_count; i++)
     if (!drives(c, i)) fst_emit_var_bind(e, c->movers[i].var, fst_emit_int(e, 0), false);
   for (uint32_t i = 0; i < product->still_count; i++) fst_emit_var_bind(e, product->still[i], fst_emit_int(e, 0), false);
-  copy_loop l = {p, c, fst_emit_int(e, 0), 0};
+  copy_loop l = {p, c, fst_emit_int(e, 0), 0, 0};
   copy_dim(e, &l);
   for (uint32_t i = 0; i < product->still_count; i++) fst_emit_var_unbind(e, product->still[i]);
   for (uint32_t i = 0; i < c->mover_count; i++) {

@@ -173,8 +173,20 @@ static double finish_cycles(const fst_emit *e, const fst_plan *p) {
   return cycles;
 }
 
-// Right sides that are neither constant nor lie in columns are brought into panels first.
-static double right_cycles(const fst_emit *e, const fst_plan *p, const fst_product *product) {
+// What has to be copied is, an element each; where there is no copy, each panel is brought together for its tiles.
+static double copy_cycles(fst_emit *e, const fst_plan *p, uint32_t number, bool right) {
+  fst_plan attempt = *p;
+  uint64_t scratch = e->scratch_bytes;
+  fst_copy_outer(e, &attempt);
+  bool made = fst_copy_make(e, &attempt, number, right);
+  e->scratch_bytes = scratch;
+  if (!made) return -1;
+  double times = extents_of(e, &attempt, attempt.outer, attempt.copies[0].level);
+  return times * (double)attempt.copies[0].elements / p->lanes * (attempt.copies[0].split > 1 ? 5 : 3);
+}
+
+static double right_cycles(fst_emit *e, const fst_plan *p, uint32_t number) {
+  const fst_product *product = &p->products[number];
   fst_accesses accesses = {0};
   uint32_t lane = p->stmt->vars[p->lane];
   double cycles = product->right.mask.id ? 3 : 0;
@@ -186,14 +198,20 @@ static double right_cycles(const fst_emit *e, const fst_plan *p, const fst_produ
     cycles += step.kind == FST_STEP_CONST && step.value == 2 ? 3 : 2 + p->lanes / 4;
   }
   fst_vec_free(&accesses);
-  return cycles * depth_of(product) * vectors_of(p) * extents_of(e, p, p->outer, p->outer_count);
+  if (!cycles) return 0;
+  double copy = copy_cycles(e, p, number, true);
+  return copy >= 0 ? copy : cycles * depth_of(product) * vectors_of(p) * extents_of(e, p, p->outer, p->outer_count);
 }
 
 // Scalars far apart are a line of the cache each, which no prefetcher foresees if they are in different pages soon.
-static double left_cycles(const fst_emit *e, const fst_plan *p, const fst_product *product) {
+static double left_cycles(fst_emit *e, const fst_plan *p, uint32_t number) {
+  const fst_product *product = &p->products[number];
   fst_accesses accesses = {0};
   double tiles = vectors_of(p) / p->vectors * guessed(p->rows) / p->tile_rows * extents_of(e, p, p->inner, p->inner_count) * extents_of(e, p, p->outer, p->outer_count), cycles = 0;
-  if (product->left.mask.id) return 0;
+  if (product->left.mask.id) {
+    double copy = copy_cycles(e, p, number, false);
+    return copy >= 0 ? copy : 20 * depth_of(product) * tiles * p->tile_rows;
+  }
   fst_emit_accesses(e, product->left.factors, product->left.count, &accesses);
   for (size_t i = 0; i < accesses.len; i++) {
     fst_step step = fst_emit_access_step(e, accesses.data[i].buffer, accesses.data[i].indices, product->depth[product->depth_count - 1].var);
@@ -204,9 +222,9 @@ static double left_cycles(const fst_emit *e, const fst_plan *p, const fst_produc
   return cycles * depth_of(product) * tiles;
 }
 
-double fst_plan_other_cycles(const fst_emit *e, const fst_plan *p) {
+double fst_plan_other_cycles(fst_emit *e, const fst_plan *p) {
   double points = vectors_of(p) * guessed(p->rows) * extents_of(e, p, p->inner, p->inner_count) * extents_of(e, p, p->outer, p->outer_count);
   double cycles = finish_cycles(e, p) * points;
-  for (uint32_t i = 0; i < p->product_count; i++) cycles += right_cycles(e, p, &p->products[i]) + left_cycles(e, p, &p->products[i]);
+  for (uint32_t i = 0; i < p->product_count; i++) cycles += right_cycles(e, p, i) + left_cycles(e, p, i);
   return cycles;
 }

@@ -182,10 +182,11 @@ static bool right_is_scattered(const fst_emit *e, const fst_plan *p, const fst_p
   return scattered;
 }
 
-static bool right_operand(fst_emit *e, const fst_plan *p, fst_product *product) {
+static bool right_operand(fst_emit *e, fst_plan *p, uint32_t number) {
+  fst_product *product = &p->products[number];
   if (!right_in_place(e, p, product)) {
     product->right.leaf_count = 0;
-    return fst_stage_make(e, p, product);
+    return fst_copy_make(e, p, number, true) || fst_stage_make(e, p, product);
   }
   if (right_is_scattered(e, p, product)) fst_stage_make(e, p, product);
   return true;
@@ -207,7 +208,7 @@ static void left_operand(fst_emit *e, fst_plan *p, uint32_t number) {
   fst_product *product = &p->products[number];
   leaf_walk w = leaves_of(e, &product->left);
   bool plain = left_is_plain(e, product, &w);
-  if (!plain && fst_copy_make(e, p, number)) return;
+  if (!plain && fst_copy_make(e, p, number, false)) return;
   if (w.too_many || w.behind_select || product->left.mask.id) return;  // evaluated as it is written
   for (uint32_t i = 0; i < w.count; i++)
     if (step_of(e, w.loads[i], inner_var(product)).kind != FST_STEP_NONE) leaf_add(&product->left, FST_LEAF_MEMORY, w.loads[i], 0);
@@ -219,8 +220,9 @@ bool fst_plan_operands(fst_emit *e, fst_plan *p) {
   uint32_t buffers = (uint32_t)e->kernel->buffers.len;
   uint64_t *packed = FST_NEW_ARRAY(e->arena, uint64_t, buffers + 1);
   memcpy(packed, e->packed_bytes, buffers * sizeof *packed);
+  fst_copy_outer(e, p);
   for (uint32_t i = 0; i < p->product_count; i++) {
-    if (!right_operand(e, p, &p->products[i])) {
+    if (!right_operand(e, p, i)) {
       e->packs.len = packs;
       e->scratch_bytes = scratch;
       memcpy(e->packed_bytes, packed, buffers * sizeof *packed);

@@ -22,16 +22,27 @@ static bool is_zero(const fst_emit *e, fst_kx x) {
   return data->kind == FST_KX_CONST && data->bits == 0;
 }
 
-// SELECT(mask, product, 0) masks one operand: 0 times a finite weight is the 0 that is meant.
+static bool may_fault(const fst_emit *e, const fst_side *side) {
+  for (uint32_t i = 0; i < side->count; i++)
+    if (e->may_fault[side->factors[i].id]) return true;
+  return false;
+}
+
+// SELECT(mask, product, 0) masks one operand: 0 times a finite weight is the 0 that is meant. It is the one that the mask
+// belongs to: that is read outside its buffer otherwise.
 static bool body_split(const fst_emit *e, fst_product *p, fst_kx body, uint32_t lane) {
   const fst_kx_data *data = fst_emit_get(e, body);
+  fst_kx mask = FST_NO_KX;
   if (data->kind == FST_KX_PRIM && data->prim == FST_PRIM_SELECT && is_zero(e, data->args[2])) {
-    fst_side *side = fst_emit_depends(e, data->args[0], lane) ? &p->right : &p->left;
-    side->mask = data->args[0];
+    mask = data->args[0];
     data = fst_emit_get(e, body = data->args[1]);
   }
   if (data->kind != FST_KX_PRIM || data->prim != FST_PRIM_MUL) return false;
-  return factors_split(e, p, body, lane) && p->right.count && p->left.count;
+  if (!factors_split(e, p, body, lane) || !p->right.count || !p->left.count) return false;
+  if (!mask.id) return true;
+  bool right = fst_emit_depends(e, mask, lane) || (may_fault(e, &p->right) && !may_fault(e, &p->left));
+  *(right ? &p->right.mask : &p->left.mask) = mask;
+  return true;
 }
 
 static bool side_has_reduce(const fst_emit *e, const fst_side *side) {

@@ -43,19 +43,25 @@ typedef struct fst_product {
   uint64_t staged;                  // where in scratch a STAGED right side has its panel
 } fst_product;
 
-// A left side computed once into scratch memory, for all values that its indices take. Each index moves by
-// whole numbers with some of the summed, row and inner variables, so that the copy is addressed by the same numbers.
-enum { FST_COPY_DIMS = 8, FST_COPY_MOVERS = 16 };
+// A side computed once into scratch memory, for all values that its indices take. Each index moves by whole numbers with
+// some of the variables that run inside the copy's place, so that the copy is addressed by the same numbers. In the copy of a right
+// side the lane variable moves by single elements: where it moves its index by more, say 2, what it reaches lies in one part and what
+// lies between in another (`split` parts, `part` elements each).
+enum { FST_COPY_DIMS = 8, FST_COPY_MOVERS = 16, FST_SPLIT_TAPS = 8 };
 typedef struct fst_copy_mover { uint32_t var; int64_t extent; int64_t step[FST_COPY_DIMS]; int64_t pitch; } fst_copy_mover;
 typedef struct fst_copy {
-  uint32_t product;       // whose left side
+  uint32_t product;       // whose side
+  bool right;
+  uint32_t level;         // how many of the outer variables' loops it stands in
   fst_dtype dtype;
   uint32_t dim_count;
   fst_kx index[FST_COPY_DIMS];
   uint32_t driver[FST_COPY_DIMS];   // the mover that alone takes the index through all its values
   int64_t size[FST_COPY_DIMS], pitch[FST_COPY_DIMS];  // values, and elements of the copy between two
+  int64_t split, part;    // of the last dim; 1: not split
   uint32_t mover_count;
   fst_copy_mover movers[FST_COPY_MOVERS];
+  int64_t elements;
   uint64_t offset;        // bytes from the start of scratch
 } fst_copy;
 
@@ -73,7 +79,8 @@ typedef struct fst_plan {
   uint32_t outer[FST_KERNEL_MAX_DIMS], outer_count, inner[FST_KERNEL_MAX_DIMS], inner_count;
   fst_product products[FST_PLAN_PRODUCTS];
   uint32_t product_count, group_count, group_size;  // products of the largest group
-  fst_copy copies[FST_PLAN_PRODUCTS];
+  uint32_t within;               // how many of the outer variables, the last ones, run inside copies of right sides
+  fst_copy copies[2 * FST_PLAN_PRODUCTS];
   uint32_t copy_count;
   int64_t columns, rows;         // -1: known at run time
   uint32_t lanes, vectors, tile_rows;
@@ -87,14 +94,18 @@ int64_t fst_plan_extent(const fst_emit *e, const fst_plan *p, uint32_t position)
 bool fst_plan_depends(const fst_emit *e, const fst_plan *p, bool right, uint32_t var);
 // cost.c: chooses tile and groups of products for a plan whose roles are settled; the cycles of its loops over the sums.
 double fst_tile_choose(const fst_emit *e, fst_plan *p);
-double fst_plan_other_cycles(const fst_emit *e, const fst_plan *p);  // of operands and results
+double fst_plan_other_cycles(fst_emit *e, const fst_plan *p);  // of operands and results
 // operand.c: decides how each operand is read; may add to e->packs. False: not in a way that tiles gain from.
 bool fst_plan_operands(fst_emit *e, fst_plan *p);
-// copy.c: a copy of the product's left side, if its form allows one.
-bool fst_copy_make(fst_emit *e, fst_plan *p, uint32_t product);
+// copy.c: copies of the sides of a product, if their forms allow one. The outer variables that move a copy of a right
+// side run inside it: fst_copy_outer sets them apart, once, before any copy is made.
+void fst_copy_outer(const fst_emit *e, fst_plan *p);
+bool fst_copy_make(fst_emit *e, fst_plan *p, uint32_t product, bool right);
 void fst_copy_emit(fst_emit *e, const fst_plan *p, const fst_copy *copy);
-// Elements that the copy's address moves by when `var` grows by one.
+// Elements that the copy's address moves by when `var` grows by one; a split copy's innermost summed variable has no such number.
 int64_t fst_copy_step(const fst_copy *copy, uint32_t var);
+// Elements from the copy's place at 0 of the innermost summed variable to that at `at`.
+int64_t fst_copy_tap(const fst_copy *copy, uint32_t var, int64_t at);
 // Panels whose columns lie apart are brought together in scratch memory, one at a time.
 bool fst_stage_make(fst_emit *e, const fst_plan *p, fst_product *product);
 typedef struct fst_panel {

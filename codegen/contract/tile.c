@@ -7,6 +7,7 @@
 #include "codegen/contract/plan.h"
 
 enum { UNROLLED_DEPTH = 8, EPILOGUE_COPIES = 420 };
+_Static_assert((int)FST_SPLIT_TAPS <= (int)UNROLLED_DEPTH, "steps through a split copy are known numbers");
 
 typedef struct tile {
   const fst_plan *p;
@@ -63,6 +64,8 @@ typedef struct walker {
   // Of a packed right side: columns of a panel, and elements between a row of one panel and that of the next.
   int64_t panel, panel_pitch;
   LLVMValueRef *vectors; // where each vector begins, if the tile's columns are no whole panels; NULL: all from `ptr`
+  const fst_copy *split; // a split copy: steps lead from part to part
+  uint32_t inner;        // the innermost summed variable
 } walker;
 
 static LLVMValueRef bytes_of(fst_emit *e, LLVMValueRef elements, fst_dtype dtype) {
@@ -114,6 +117,8 @@ static walker copy_walker(fst_emit *e, const tile *t, const fst_copy *c, uint32_
   w.ptr = gep(e, w.type, fst_emit_scratch(e, c->offset), offset);
   w.step = bytes_of(e, fst_emit_int(e, fst_copy_step(c, inner)), c->dtype);
   if (t->p->row >= 0) w.row_step = fst_copy_step(c, var_of(t->p, t->p->row)) * (int64_t)fst_dtype_size(c->dtype);
+  if (c->split > 1) w.split = c;
+  w.inner = inner;
   return w;
 }
 
@@ -241,12 +246,13 @@ static void right_walkers(fst_emit *e, step *s) {
       continue;
     }
     fst_lanes_enter(e, t->p, t->panel->column, NULL);
-    s->right[i] = memory_walker(e, t, leaf->expr, inner_of(s->product));
+    s->right[i] = leaf->kind == FST_LEAF_COPY ? copy_walker(e, t, &t->p->copies[leaf->number], inner_of(s->product)) : memory_walker(e, t, leaf->expr, inner_of(s->product));
     fst_lanes_leave(e, t->p);
   }
 }
 
 static LLVMValueRef walker_at(fst_emit *e, const walker *w, LLVMValueRef at) {
+  if (w->split) return gep(e, w->type, w->ptr, fst_emit_int(e, fst_copy_tap(w->split, w->inner, LLVMConstIntGetSExtValue(at))));
   return gep(e, e->unit->i8, w->ptr, LLVMBuildNSWMul(e->b, at, w->step, ""));
 }
 
@@ -299,7 +305,8 @@ static LLVMValueRef right_load(fst_emit *e, const step *s, const walker *w, fst_
 static LLVMValueRef right_value(fst_emit *e, const step *s, uint32_t vector, LLVMValueRef at) {
   const tile *t = s->t;
   const fst_side *side = &s->product->right;
-  if (side->leaf_count && side->leaves[0].kind == FST_LEAF_STAGED) return right_load(e, s, &s->right[0], FST_LEAF_STAGED, vector, at);
+  if (side->leaf_count && (side->leaves[0].kind == FST_LEAF_STAGED || side->leaves[0].kind == FST_LEAF_COPY))
+    return right_load(e, s, &s->right[0], side->leaves[0].kind, vector, at);
   size_t mark = fst_emit_scope_open(e);
   fst_lanes_enter(e, t->p, plus(e, t->panel->column, (int64_t)vector * t->lanes), vector_mask(e, t, vector));
   for (uint32_t i = 0; i < side->leaf_count; i++)
@@ -581,8 +588,9 @@ static void panels_unknown(fst_emit *e, const fst_plan *p) {
 
 static void outer_run(fst_emit *e, const fst_plan *p, uint32_t level) {
   for (uint32_t i = 0; i < p->root_count; i++) fst_emit_hoist(e, p->roots[i], p->conditional);
+  for (uint32_t i = 0; i < p->copy_count; i++)
+    if (p->copies[i].level == level) fst_copy_emit(e, p, &p->copies[i]);
   if (level == p->outer_count) {
-    for (uint32_t i = 0; i < p->copy_count; i++) fst_copy_emit(e, p, &p->copies[i]);
     if (p->columns >= 0) panels_known(e, p);
     else panels_unknown(e, p);
     return;
