@@ -258,24 +258,97 @@ static bool same_space(const fst_graph *graph, fst_value_id a, fst_value_id b) {
   return x->rank == y->rank && (!x->rank || !memcmp(x->dims, y->dims, (size_t)x->rank * sizeof *x->dims));
 }
 
-static void map_outputs(group *g, const fst_value_id *outputs, uint32_t count, bool *done) {
+// ---- outputs ----
+// A space whose elements are computed in different ways in turn (a transposed convolution) is taken apart, so that each part is
+// computed in one way: a dim of period p becomes p of 1/p-th the size. Parts of the last dim are stores of one statement where they
+// are equally long: what they store lies side by side.
+typedef struct space {
+  int rank;
+  fst_kx extents[FST_MAX_RANK];        // of the outputs
+  int64_t periods[FST_MAX_RANK], phase[FST_MAX_RANK];
+  bool together;                       // the last dim's parts
+} space;
+
+static void space_read(group *g, const fst_node_id *nodes, uint32_t node_count, const fst_type_data *t, space *out) {
+  enum { MOST_PARTS = 16 };
+  int64_t parts = 1, size;
+  *out = (space){.rank = t->rank};
+  for (int d = 0; d < t->rank; d++) {
+    out->extents[d] = size_param(g, t->dims[d]);
+    out->periods[d] = 1;
+  }
+  for (uint32_t i = 0; i < node_count; i++) {
+    const fst_type_data *own = fst_value_type_data(g->graph, fst_node_get(g->graph, nodes[i])->results[0]);
+    int64_t periods[FST_MAX_RANK];
+    if (own->kind != FST_TY_TENSOR || own->rank != t->rank) continue;
+    for (int d = 0; d < t->rank; d++) periods[d] = 1;
+    fst_lower lo = open_node(g, nodes[i], 0, NULL);
+    fst_lower_periods(&lo, periods);
+    for (int d = t->rank; d-- > 0;) {
+      if (own->dims[d] != t->dims[d] || out->periods[d] > 1 || parts * periods[d] > MOST_PARTS) continue;
+      parts *= out->periods[d] = periods[d];
+    }
+  }
+  out->together = t->rank && fst_kx_is_int(g->out->kernel, out->extents[t->rank - 1], &size) && size % out->periods[t->rank - 1] == 0;
+}
+
+// The next part of all dims but those that are stored together; false after the last.
+static bool space_next(space *s) {
+  for (int d = s->rank - s->together; d-- > 0;) {
+    if (++s->phase[d] < s->periods[d]) return true;
+    s->phase[d] = 0;
+  }
+  return false;
+}
+
+static uint32_t store_part(group *g, const space *s, const fst_kx *vars, const fst_value_id *outputs, uint32_t count, fst_kstore *stores, uint32_t used) {
+  fst_kernel *k = g->out->kernel;
+  fst_kx *index = FST_NEW_ARRAY(&k->arena, fst_kx, FST_MAX_RANK);
+  for (int d = 0; d < s->rank; d++)
+    index[d] = fst_kx_prim2(k, FST_PRIM_ADD, fst_kx_prim2(k, FST_PRIM_MUL, vars[d], fst_kx_int(k, s->periods[d])), fst_kx_int(k, s->phase[d]));
+  for (uint32_t i = 0; i < count; i++) {
+    fst_kx value = element(g, outputs[i], index);
+    stores[used++] = (fst_kstore){buffer_for(g, outputs[i], true), value, (uint32_t)s->rank, index};
+  }
+  return used;
+}
+
+enum { STORES_OF_STATEMENT = 16 };
+
+static void map_part(group *g, space *s, const fst_value_id *outputs, uint32_t count) {
+  fst_kernel *k = g->out->kernel;
+  fst_kx vars[FST_MAX_RANK], extents[FST_MAX_RANK];
+  fst_kstore stores[STORES_OF_STATEMENT];
+  uint32_t used = 0;
+  for (int d = 0; d < s->rank; d++) {
+    fst_kx period = fst_kx_int(k, s->periods[d]), last = fst_kx_int(k, s->periods[d] - 1 - s->phase[d]);
+    vars[d] = fst_kernel_var(k, FST_I64);
+    extents[d] = s->periods[d] == 1 ? s->extents[d] : fst_kx_prim2(k, FST_PRIM_DIV, fst_kx_prim2(k, FST_PRIM_ADD, s->extents[d], last), period);
+  }
+  int64_t parts = s->together ? s->periods[s->rank - 1] : 1;
+  for (int64_t part = 0; part < parts; part++) {
+    if (s->together) s->phase[s->rank - 1] = part;
+    used = store_part(g, s, vars, outputs, count, stores, used);
+  }
+  if (s->together) s->phase[s->rank - 1] = 0;
+  fst_kernel_map(k, vars, extents, (uint32_t)s->rank, stores, used);
+}
+
+static void map_outputs(group *g, const fst_node_id *nodes, uint32_t node_count, const fst_value_id *outputs, uint32_t count, bool *done) {
   for (uint32_t first = 0; first < count; first++) {
     if (done[first]) continue;
-    const fst_type_data *t = fst_value_type_data(g->graph, outputs[first]);
-    fst_kx vars[FST_MAX_RANK], extents[FST_MAX_RANK];
-    fst_kstore stores[16];
-    uint32_t store_count = 0;
-    for (int i = 0; i < t->rank; i++) {
-      vars[i] = fst_kernel_var(g->out->kernel, FST_I64);
-      extents[i] = size_param(g, t->dims[i]);
-    }
-    for (uint32_t i = first; i < count && store_count < 16; i++) {
+    fst_value_id alike[STORES_OF_STATEMENT];
+    uint32_t alike_count = 0;
+    space s;
+    space_read(g, nodes, node_count, fst_value_type_data(g->graph, outputs[first]), &s);
+    uint32_t most = STORES_OF_STATEMENT / (s.together ? (uint32_t)s.periods[s.rank - 1] : 1);
+    for (uint32_t i = first; i < count && alike_count < most; i++) {
       if (done[i] || !same_space(g->graph, outputs[first], outputs[i])) continue;
-      fst_kx value = element(g, outputs[i], vars);
-      stores[store_count++] = (fst_kstore){buffer_for(g, outputs[i], true), value, (uint32_t)t->rank, vars};
+      alike[alike_count++] = outputs[i];
       done[i] = true;
     }
-    fst_kernel_map(g->out->kernel, vars, extents, (uint32_t)t->rank, stores, store_count);
+    do map_part(g, &s, alike, alike_count);
+    while (space_next(&s));
   }
 }
 
@@ -304,7 +377,7 @@ fst_status fst_lower_group(const fst_graph *graph, const fst_node_id *nodes, uin
     if (!out->kernel->stmts.len) g.missing = fst_op_name(fst_node_get(graph, nodes[i])->op);
     for (uint32_t k = 0; k < output_count; k++) done[k] = done[k] || fst_node_eq(fst_value_def(graph, outputs[k]), nodes[i]);
   }
-  map_outputs(&g, outputs, output_count, done);
+  map_outputs(&g, nodes, node_count, outputs, output_count, done);
   fst_kernel_simplify(out->kernel);
   fst_status status = g.missing ? FST_FAIL(FST_ERR_UNSUPPORTED, "%s has no kernel for these operands", g.missing) : fst_kernel_verify(out->kernel);
   group_deinit(&g);

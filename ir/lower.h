@@ -32,6 +32,8 @@ fst_kx fst_lower_scalar(fst_lower *lo, uint32_t arg, fst_dtype dtype);  // int/f
 fst_kx fst_lower_value(fst_lower *lo, fst_value_id value, fst_dtype dtype);   // any int/float/bool value of the graph, converted
 const fst_type_data *fst_lower_type(const fst_lower *lo, uint32_t arg);
 const fst_type_data *fst_lower_result_type(const fst_lower *lo, uint32_t result);
+// Per dim of the node's result, which are all 1 before: elements so many apart are computed alike, those between in other ways.
+void fst_lower_periods(fst_lower *lo, int64_t *periods);
 // Inside `lower_stmt`: the kernel buffer of result `result`, of the sizes and strides of its type.
 uint32_t fst_lower_result_buffer(fst_lower *lo, uint32_t result);
 // Constants of the node, with the same meaning as in ir/infer.h.

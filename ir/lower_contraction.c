@@ -122,20 +122,67 @@ static void conv_mask(fst_lower *lo, conv_walk *cw, fst_kx condition) {
   cw->mask = cw->mask.id ? kx_and(lo, cw->mask, condition) : condition;
 }
 
-// Input position that tap `tap` of output position `at` reads.
-static fst_kx conv_position(fst_lower *lo, conv_walk *cw, int i, fst_kx at, fst_kx tap) {
+// `x` modulo `by`, if its form shows it.
+static bool residue_of(const fst_lower *lo, fst_kx x, int64_t by, int64_t *out) {
+  const fst_kx_data *d = fst_kx_get(lo->kernel, x);
+  int64_t a, b;
+  if (fst_kx_is_int(lo->kernel, x, out)) return *out = (*out % by + by) % by, true;
+  if (d->kind != FST_KX_PRIM || d->arg_count != 2) return false;
+  if (d->prim == FST_PRIM_MUL && fst_kx_is_int(lo->kernel, d->args[1], &b) && b % by == 0) return *out = 0, true;
+  if ((d->prim != FST_PRIM_ADD && d->prim != FST_PRIM_SUB) || !residue_of(lo, d->args[0], by, &a) || !residue_of(lo, d->args[1], by, &b)) return false;
+  return *out = (d->prim == FST_PRIM_ADD ? a + b : a - b + by) % by, true;
+}
+
+static fst_kx conv_plain(fst_lower *lo, conv_walk *cw, int i, fst_kx at, fst_kx tap, fst_kx size) {
   fst_kx offset = kx_mul(lo, tap, fst_lower_dim(lo, cw->c.dilation[i])), pad = fst_lower_dim(lo, cw->c.padding[i]);
-  fst_kx stride = fst_lower_dim(lo, cw->c.stride[i]), size = fst_lower_size(lo, 0, (uint32_t)(cw->c.batched + 1 + i));
-  if (!cw->c.transposed) {
-    fst_kx position = kx_sub(lo, kx_add(lo, kx_mul(lo, at, stride), offset), pad);
-    if (!kx_is_int(lo, pad, 0) || cw->c.padding_end[i] != 0) conv_mask(lo, cw, kx_in_bounds(lo, position, size));
-    return position;
-  }
-  fst_kx scaled = kx_sub(lo, kx_add(lo, at, pad), offset), position = kx_div(lo, scaled, stride);
+  fst_kx position = kx_sub(lo, kx_add(lo, kx_mul(lo, at, fst_lower_dim(lo, cw->c.stride[i])), offset), pad);
+  if (!kx_is_int(lo, pad, 0) || cw->c.padding_end[i] != 0) conv_mask(lo, cw, kx_in_bounds(lo, position, size));
+  return position;
+}
+
+// Every tap, and those that lead between two elements of the input count nothing.
+static fst_kx conv_transposed(fst_lower *lo, conv_walk *cw, int i, fst_kx at, fst_kx tap, fst_kx size) {
+  fst_kx offset = kx_mul(lo, tap, fst_lower_dim(lo, cw->c.dilation[i])), stride = fst_lower_dim(lo, cw->c.stride[i]);
+  fst_kx scaled = kx_sub(lo, kx_add(lo, at, fst_lower_dim(lo, cw->c.padding[i])), offset), position = kx_div(lo, scaled, stride);
   conv_mask(lo, cw, kx_le(lo, kx_int(lo, 0), scaled));
   if (!kx_is_int(lo, stride, 1)) conv_mask(lo, cw, kx_eq(lo, kx_rem(lo, scaled, stride), kx_int(lo, 0)));
   conv_mask(lo, cw, kx_lt(lo, position, size));
   return position;
+}
+
+// The taps that hit an element are `stride` apart: the sum is over these alone, the j-th of them `j` elements before the first's.
+// Which is the first follows from the output position; where the form of that shows it, they are counted.
+static fst_kx conv_phase(fst_lower *lo, conv_walk *cw, int i, fst_kx at, fst_kx j, int64_t stride, int64_t taps, fst_kx size) {
+  fst_kx padded = kx_add(lo, at, fst_lower_dim(lo, cw->c.padding[i])), by = kx_int(lo, stride), first = kx_rem(lo, padded, by);
+  int64_t residue = 0;
+  bool is_known = residue_of(lo, padded, stride, &residue);
+  if (is_known) first = kx_int(lo, residue);
+  cw->extents[cw->count - 1] = kx_int(lo, residue < taps ? (taps - residue + stride - 1) / stride : 0);
+  cw->w[2 + i] = kx_add(lo, first, kx_mul(lo, j, by));
+  if (!is_known && taps % stride) conv_mask(lo, cw, kx_lt(lo, cw->w[2 + i], kx_int(lo, taps)));
+  fst_kx position = kx_sub(lo, kx_div(lo, is_known ? kx_sub(lo, padded, first) : padded, by), j);
+  conv_mask(lo, cw, kx_in_bounds(lo, position, size));
+  return position;
+}
+
+// Input position that the tap `tap` of output position `at` reads.
+static fst_kx conv_position(fst_lower *lo, conv_walk *cw, int i, fst_kx at, fst_kx tap) {
+  fst_kx size = fst_lower_size(lo, 0, (uint32_t)(cw->c.batched + 1 + i)), taps = cw->extents[cw->count - 1];
+  int64_t stride, count, dilation;
+  if (!cw->c.transposed) return conv_plain(lo, cw, i, at, tap, size);
+  bool known = fst_kx_is_int(lo->kernel, fst_lower_dim(lo, cw->c.stride[i]), &stride) && fst_kx_is_int(lo->kernel, taps, &count) &&
+               fst_kx_is_int(lo->kernel, fst_lower_dim(lo, cw->c.dilation[i]), &dilation);
+  if (known && stride > 1 && (dilation == 1 || count == 1)) return conv_phase(lo, cw, i, at, tap, stride, count, size);
+  return conv_transposed(lo, cw, i, at, tap, size);
+}
+
+void fst_lower_periods(fst_lower *lo, int64_t *periods) {
+  fst_infer in = fst_infer_reader(lo);
+  const fst_op_info *row = fst_op_get(fst_node_get(lo->graph, lo->node)->op);
+  fst_conv c;
+  if (row->lower != fst_lower_conv || !fst_conv_read(&in, &c) || !c.transposed) return;
+  for (int i = 0; i < c.spatial; i++)
+    if (!fst_dim_is_const(lo->graph->dims, c.stride[i], &periods[c.batched + 1 + i])) periods[c.batched + 1 + i] = 1;
 }
 
 // Channels: normal weights are [out, in / groups, taps...], transposed ones [in, out / groups, taps...].

@@ -221,6 +221,18 @@ void fst_copy_outer(const fst_emit *e, fst_plan *p) {
   memcpy(p->outer + before_count, within, p->within * sizeof *within);
 }
 
+// A copy that another product has made of the same.
+static bool copy_share(const fst_emit *e, const fst_plan *p, uint32_t number, fst_side *side, bool right) {
+  for (uint32_t i = 0; i < p->copy_count; i++) {
+    const fst_copy *c = &p->copies[i];
+    if (c->right != right || !fst_plan_same_side(e, &p->products[c->product], &p->products[number], right)) continue;
+    side->leaf_count = 1;
+    side->leaves[0] = (fst_leaf){FST_LEAF_COPY, FST_NO_KX, i};
+    return true;
+  }
+  return false;
+}
+
 bool fst_copy_make(fst_emit *e, fst_plan *p, uint32_t number, bool right) {
   fst_product *product = &p->products[number];
   fst_copy c = {.product = number, .right = right, .level = right ? p->outer_count - p->within : p->outer_count, .dtype = product->dtype, .split = 1};
@@ -228,6 +240,7 @@ bool fst_copy_make(fst_emit *e, fst_plan *p, uint32_t number, bool right) {
   memcpy(depth, product->depth, sizeof depth);
   if (right) depth_along_lanes(e, p, product);
   fst_side *side = right ? &product->right : &product->left;
+  if (copy_share(e, p, number, side, right)) return true;
   bool ok = movers_collect(e, p, &c);
   for (uint32_t i = 0; i < side->count && ok; i++) ok = indices_collect(e, &c, side->factors[i]);
   ok = ok && c.dim_count && movers_are_apart(&c);
@@ -241,6 +254,13 @@ bool fst_copy_make(fst_emit *e, fst_plan *p, uint32_t number, bool right) {
   side->leaves[0] = (fst_leaf){FST_LEAF_COPY, FST_NO_KX, p->copy_count};
   p->copies[p->copy_count++] = c;
   return true;
+}
+
+uint32_t fst_copy_var(const fst_plan *p, const fst_copy *c, const fst_product *reader, uint32_t var) {
+  const fst_product *owner = &p->products[c->product];
+  for (uint32_t i = 0; i < owner->depth_count; i++)
+    if (owner->depth[i].var == var) return reader->depth[i].var;
+  return var;
 }
 
 int64_t fst_copy_step(const fst_copy *c, uint32_t var) {

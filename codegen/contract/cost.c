@@ -15,7 +15,43 @@ static bool depths_equal(const fst_product *a, const fst_product *b) {
   return true;
 }
 
-static void products_group(fst_plan *p, uint32_t most) {
+// One expression up to the names of the variables summed over.
+static bool same_but_depth(const fst_emit *e, const fst_product *a, fst_kx x, const fst_product *b, fst_kx y) {
+  const fst_kx_data *dx = fst_emit_get(e, x), *dy = fst_emit_get(e, y);
+  if (fst_kx_eq(x, y)) return true;
+  if (dx->kind != dy->kind || dx->prim != dy->prim || dx->dtype != dy->dtype || dx->arg_count != dy->arg_count || dx->bits != dy->bits) return false;
+  if (dx->kind == FST_KX_VAR) {
+    for (uint32_t i = 0; i < a->depth_count; i++)
+      if (a->depth[i].var == dx->index) return b->depth[i].var == dy->index;
+    return false;
+  }
+  if (dx->index != dy->index || dx->kind == FST_KX_REDUCE) return false;
+  for (uint32_t i = 0; i < dx->arg_count; i++)
+    if (!same_but_depth(e, a, dx->args[i], b, dy->args[i])) return false;
+  return dx->arg_count > 0;
+}
+
+bool fst_plan_same_side(const fst_emit *e, const fst_product *a, const fst_product *b, bool right) {
+  const fst_side *x = right ? &a->right : &a->left, *y = right ? &b->right : &b->left;
+  bool same = x->count == y->count && a->dtype == b->dtype && !x->mask.id == !y->mask.id && depths_equal(a, b);
+  for (uint32_t i = 0; i < x->count && same; i++) same = same_but_depth(e, a, x->factors[i], b, y->factors[i]);
+  return same && (!x->mask.id || same_but_depth(e, a, x->mask, b, y->mask));
+}
+
+// Products of the largest group that read a side of their own.
+static uint32_t sides_of_group(const fst_emit *e, const fst_plan *p, bool right) {
+  uint32_t sizes[FST_PLAN_PRODUCTS] = {0}, group = 0, count = 0;
+  for (uint32_t i = 0; i < p->product_count; i++)
+    if (++sizes[p->products[i].group] > sizes[group]) group = p->products[i].group;
+  for (uint32_t i = 0; i < p->product_count; i++) {
+    bool is_new = p->products[i].group == group;
+    for (uint32_t k = 0; k < i && is_new; k++) is_new = p->products[k].group != group || !fst_plan_same_side(e, &p->products[k], &p->products[i], right);
+    count += is_new;
+  }
+  return count;
+}
+
+static void products_group(const fst_emit *e, fst_plan *p, uint32_t most) {
   uint32_t sizes[FST_PLAN_PRODUCTS] = {0};
   p->group_count = p->group_size = 0;
   for (uint32_t i = 0; i < p->product_count; i++) {
@@ -26,6 +62,8 @@ static void products_group(fst_plan *p, uint32_t most) {
     if (group == p->group_count) p->group_count++;
     if (++sizes[group] > p->group_size) p->group_size = sizes[group];
   }
+  p->lefts = sides_of_group(e, p, false);
+  p->rights = sides_of_group(e, p, true);
 }
 
 // ---- the tile ----
@@ -34,7 +72,7 @@ static void products_group(fst_plan *p, uint32_t most) {
 // than the latency of one addition to each accumulator, and the loop's own instructions.
 
 static double tile_cycles(const fst_plan *p, int64_t rows, int64_t vectors) {
-  double right = (double)(vectors * p->group_size), adds = (double)rows * right / 2, loads = ((double)rows + right) / 2;
+  double right = (double)(vectors * p->rights), left = (double)(rows * p->lefts), adds = (double)(rows * vectors * p->group_size) / 2, loads = (left + right) / 2;
   double most = adds > loads ? adds : loads;
   if (most < 0.8 * right) most = 0.8 * right;
   return (most > 4 ? most : 4) + 0.6 + 0.05 * loads;
@@ -51,7 +89,7 @@ static double tiling_cycles(const fst_plan *p, int64_t rows, int64_t vectors, in
 
 static bool tile_fits(const fst_plan *p, int64_t rows, int64_t vectors) {
   int64_t registers = p->target->vector_registers, accumulators = rows * vectors * p->group_size;
-  int64_t operands = rows == 1 ? 2 : vectors * p->group_size + 1;
+  int64_t operands = rows == 1 ? 2 : vectors * p->rights + 1;
   // Tall narrow tiles make the scheduler hoist their many broadcasts.
   return accumulators + operands <= registers && (rows <= 6 || (vectors >= 3 && rows <= 9));
 }
@@ -75,15 +113,24 @@ static double plan_tile(fst_plan *p) {
   return best * p->group_count;
 }
 
+void fst_plan_regroup(fst_plan *p) {
+  for (uint32_t i = 0; i < p->product_count; i++)
+    for (uint32_t k = 0; k < i; k++) {
+      if (p->products[k].group != p->products[i].group) continue;
+      if (!depths_equal(&p->products[k], &p->products[i])) p->products[i].group = p->group_count++;
+      break;
+    }
+}
+
 // All sums in one loop read the left side once; fewer at a time leave registers for more rows.
-static double plan_groups(fst_plan *p) {
+static double plan_groups(const fst_emit *e, fst_plan *p) {
   uint32_t most = (uint32_t)p->target->vector_registers * 3 / 4;
   const uint32_t limits[] = {most, 4, 2, 1};
   fst_plan best = *p;
   double best_cycles = 1e300;
   for (int i = 0; i < 4; i++) {
     fst_plan attempt = *p;
-    products_group(&attempt, limits[i]);
+    products_group(e, &attempt, limits[i]);
     double cycles = plan_tile(&attempt);
     if (cycles >= best_cycles * 0.97) continue;
     best_cycles = cycles;
@@ -96,7 +143,7 @@ static double plan_groups(fst_plan *p) {
 // The inner variable with most values joins the rows if that saves tiles. Rows through two variables cost an
 // address each, so it has to save something.
 static double plan_rows(const fst_emit *e, fst_plan *p) {
-  double alone = plan_groups(p);
+  double alone = plan_groups(e, p);
   int64_t best = 1;
   uint32_t at = 0;
   for (uint32_t i = 0; i < p->inner_count; i++) {
@@ -111,7 +158,7 @@ static double plan_rows(const fst_emit *e, fst_plan *p) {
   memmove(&joined.inner[at], &joined.inner[at + 1], (joined.inner_count - at - 1) * sizeof *joined.inner);
   joined.inner_count--;
   joined.rows = p->rows * best;
-  double together = plan_groups(&joined) / (double)best;
+  double together = plan_groups(e, &joined) / (double)best;
   if (together >= 0.93 * alone) return alone;
   *p = joined;
   return together;
@@ -165,7 +212,9 @@ static double finish_cycles(const fst_emit *e, const fst_plan *p) {
   fst_emit_accesses(e, p->roots, p->root_count, &accesses);
   for (uint32_t i = 0; i < p->stmt->store_count; i++) {
     fst_access access = {p->stmt->stores[i].buffer, p->stmt->stores[i].indices, FST_NO_KX, 0, true};
-    fst_vec_push(&accesses, access);
+    uint32_t beside[FST_INTERLEAVE_MOST], count = fst_emit_stores_beside(e, p->stmt, i, p->stmt->vars[p->lane], beside);
+    if (!count) fst_vec_push(&accesses, access);
+    cycles += 3 * count;
   }
   for (size_t i = 0; i < accesses.len; i++)
     if (!accesses.data[i].depth) cycles += access_cycles(e, p, &accesses.data[i]);
@@ -214,6 +263,7 @@ static double left_cycles(fst_emit *e, const fst_plan *p, uint32_t number) {
   }
   fst_emit_accesses(e, product->left.factors, product->left.count, &accesses);
   for (size_t i = 0; i < accesses.len; i++) {
+    if (p->row >= 0 && e->constants && e->constants[accesses.data[i].buffer]) continue;  // turned
     fst_step step = fst_emit_access_step(e, accesses.data[i].buffer, accesses.data[i].indices, product->depth[product->depth_count - 1].var);
     if (step.kind != FST_STEP_CONST || step.value >= 64) cycles += 5;
     else if (step.value >= 16) cycles += 1;

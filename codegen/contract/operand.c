@@ -7,7 +7,7 @@
 
 #include "codegen/contract/plan.h"
 
-enum { PACK_MAX_BYTES = 1 << 30, PACK_PANEL = 64, WIDEST_VECTOR = 16, STAGED_TILES = 8 };
+enum { PACK_MAX_BYTES = 1 << 30, PACK_PANEL = 64, WIDEST_VECTOR = 16, STAGED_TILES = 8, TURNED_STEP = 16 };
 
 // ---- leaves: loads that stand for themselves, not for an index, and not behind a select ----
 
@@ -105,20 +105,21 @@ static bool pack_batches(const fst_emit *e, const fst_plan *p, fst_kx load, fst_
 static int64_t panel_columns(int64_t columns) {
   if (columns >= PACK_PANEL) return PACK_PANEL;
   int64_t panel = WIDEST_VECTOR;
-  while (panel / 2 >= columns) panel /= 2;
+  while (panel > 1 && panel / 2 >= columns) panel /= 2;
   return (columns + panel - 1) / panel * panel;
 }
 
-static bool pack_make(const fst_emit *e, const fst_plan *p, const fst_product *product, fst_kx load, fst_pack *out) {
+// `var` runs over the columns.
+static bool pack_make(const fst_emit *e, const fst_plan *p, const fst_product *product, fst_kx load, uint32_t var, int64_t columns, int64_t panel, fst_pack *out) {
   const fst_kx_data *data = fst_emit_get(e, load);
   memset(out, 0, sizeof *out);
   out->buffer = data->index;
   out->element_bytes = (uint32_t)fst_dtype_size(data->dtype);
-  if (p->columns < 1) return false;
-  out->columns = p->columns;
-  out->panel = panel_columns(p->columns);
+  if (columns < 1) return false;
+  out->columns = columns;
+  out->panel = panel;
   if (!e->constants || !e->constants[data->index] || !pack_base(e, data, &out->base)) return false;
-  if (!const_step(e, load, p->stmt->vars[p->lane], &out->column_step) || !out->column_step) return false;
+  if (!const_step(e, load, var, &out->column_step) || !out->column_step) return false;
   for (uint32_t i = 0; i < product->depth_count; i++) {
     if (product->depth[i].count < 1 || !const_step(e, load, product->depth[i].var, &out->depth_step[i])) return false;
     out->depth[out->depth_count++] = product->depth[i].count;
@@ -148,7 +149,7 @@ static bool right_leaf(fst_emit *e, const fst_plan *p, fst_product *product, fst
   fst_pack pack;
   uint32_t lane = p->stmt->vars[p->lane];
   if (!fst_emit_depends(e, load, lane)) return true;  // a scalar, read as it stands
-  if (pack_make(e, p, product, load, &pack)) {
+  if (pack_make(e, p, product, load, lane, p->columns, panel_columns(p->columns), &pack)) {
     leaf_add(&product->right, FST_LEAF_PACKED, load, pack_add(e, &pack));
     return true;
   }
@@ -168,16 +169,28 @@ static bool right_in_place(fst_emit *e, const fst_plan *p, fst_product *product)
   return true;
 }
 
+// Rows of a panel that the first cache holds at once: it has eight places for lines whose addresses are equal but for pages.
+static int64_t rows_held(const fst_plan *p, const fst_product *product, int64_t step) {
+  enum { LINE = 64, PAGE = 4096, WAYS = 8 };
+  int64_t bytes = step * (int64_t)fst_dtype_size(product->dtype), lines = (int64_t)p->lanes * p->vectors * (int64_t)fst_dtype_size(product->dtype) / LINE;
+  int64_t places = PAGE;
+  while (bytes % places) places /= 2;
+  int64_t starts = PAGE / places, room = PAGE / LINE / (lines ? lines : 1);
+  return WAYS * (starts < room ? starts : room);
+}
+
 // A panel that the first cache does not hold and whose rows lie far apart is read faster where it has been brought together,
 // if there are tiles enough to read it.
 static bool right_is_scattered(const fst_emit *e, const fst_plan *p, const fst_product *product) {
-  int64_t bytes = (int64_t)p->lanes * p->vectors * (int64_t)fst_dtype_size(product->dtype);
+  int64_t rows = 1;
   bool scattered = false;
-  for (uint32_t i = 0; i < product->depth_count; i++) bytes *= product->depth[i].count < 0 ? 1 : product->depth[i].count;
-  if (bytes <= p->target->l1_bytes || p->rows < STAGED_TILES * p->tile_rows) return false;
+  for (uint32_t i = 0; i < product->depth_count; i++) rows *= product->depth[i].count < 0 ? 1 : product->depth[i].count;
+  if (p->rows < STAGED_TILES * p->tile_rows) return false;
   for (uint32_t i = 0; i < product->right.leaf_count; i++) {
     const fst_leaf *leaf = &product->right.leaves[i];
-    scattered |= leaf->kind == FST_LEAF_MEMORY && step_of(e, leaf->expr, inner_var(product)).value > p->lanes * p->vectors;
+    if (leaf->kind != FST_LEAF_MEMORY) continue;
+    fst_step step = step_of(e, leaf->expr, inner_var(product));
+    scattered |= step.kind == FST_STEP_CONST && step.value > p->lanes * p->vectors && rows > rows_held(p, product, step.value);
   }
   return scattered;
 }
@@ -204,14 +217,29 @@ static bool left_is_plain(const fst_emit *e, const fst_product *product, const l
   return weight < 24;
 }
 
+// A constant whose summed index leads from line to line is turned, so that each row is read front to back: panels of one column.
+static bool left_pack(fst_emit *e, const fst_plan *p, const fst_product *product, fst_kx load, uint32_t *out_number) {
+  int64_t step;
+  fst_pack pack;
+  if (p->row < 0 || p->row2 >= 0 || !const_step(e, load, inner_var(product), &step) || step < TURNED_STEP) return false;
+  for (uint32_t i = 0; i < p->inner_count; i++)
+    if (fst_emit_depends(e, load, p->stmt->vars[p->inner[i]])) return false;
+  if (!pack_make(e, p, product, load, p->stmt->vars[p->row], p->row_extent, 1, &pack)) return false;
+  *out_number = pack_add(e, &pack);
+  return true;
+}
+
 static void left_operand(fst_emit *e, fst_plan *p, uint32_t number) {
   fst_product *product = &p->products[number];
   leaf_walk w = leaves_of(e, &product->left);
   bool plain = left_is_plain(e, product, &w);
   if (!plain && fst_copy_make(e, p, number, false)) return;
   if (w.too_many || w.behind_select || product->left.mask.id) return;  // evaluated as it is written
-  for (uint32_t i = 0; i < w.count; i++)
-    if (step_of(e, w.loads[i], inner_var(product)).kind != FST_STEP_NONE) leaf_add(&product->left, FST_LEAF_MEMORY, w.loads[i], 0);
+  for (uint32_t i = 0; i < w.count; i++) {
+    uint32_t pack;
+    if (left_pack(e, p, product, w.loads[i], &pack)) leaf_add(&product->left, FST_LEAF_PACKED, w.loads[i], pack);
+    else if (step_of(e, w.loads[i], inner_var(product)).kind != FST_STEP_NONE) leaf_add(&product->left, FST_LEAF_MEMORY, w.loads[i], 0);
+  }
 }
 
 bool fst_plan_operands(fst_emit *e, fst_plan *p) {
@@ -230,5 +258,6 @@ bool fst_plan_operands(fst_emit *e, fst_plan *p) {
     }
     left_operand(e, p, i);
   }
+  fst_plan_regroup(p);
   return true;
 }

@@ -79,6 +79,7 @@ typedef struct fst_plan {
   uint32_t outer[FST_KERNEL_MAX_DIMS], outer_count, inner[FST_KERNEL_MAX_DIMS], inner_count;
   fst_product products[FST_PLAN_PRODUCTS];
   uint32_t product_count, group_count, group_size;  // products of the largest group
+  uint32_t lefts, rights;        // sides that differ among these
   uint32_t within;               // how many of the outer variables, the last ones, run inside copies of right sides
   fst_copy copies[2 * FST_PLAN_PRODUCTS];
   uint32_t copy_count;
@@ -92,6 +93,10 @@ bool fst_plan_make(fst_emit *e, const fst_kstmt *stmt, fst_plan *out);
 int64_t fst_plan_extent(const fst_emit *e, const fst_plan *p, uint32_t position);
 // Whether some right (or left) side depends on a variable.
 bool fst_plan_depends(const fst_emit *e, const fst_plan *p, bool right, uint32_t var);
+// Products of one group share their loops; those that their operands' forms have parted get loops of their own.
+void fst_plan_regroup(fst_plan *p);
+// One operand, up to the names of the variables summed over.
+bool fst_plan_same_side(const fst_emit *e, const fst_product *a, const fst_product *b, bool right);
 // cost.c: chooses tile and groups of products for a plan whose roles are settled; the cycles of its loops over the sums.
 double fst_tile_choose(const fst_emit *e, fst_plan *p);
 double fst_plan_other_cycles(fst_emit *e, const fst_plan *p);  // of operands and results
@@ -102,6 +107,8 @@ bool fst_plan_operands(fst_emit *e, fst_plan *p);
 void fst_copy_outer(const fst_emit *e, fst_plan *p);
 bool fst_copy_make(fst_emit *e, fst_plan *p, uint32_t product, bool right);
 void fst_copy_emit(fst_emit *e, const fst_plan *p, const fst_copy *copy);
+// The variable of a product that reads the copy which stands for one of its owner's.
+uint32_t fst_copy_var(const fst_plan *p, const fst_copy *copy, const fst_product *reader, uint32_t var);
 // Elements that the copy's address moves by when `var` grows by one; a split copy's innermost summed variable has no such number.
 int64_t fst_copy_step(const fst_copy *copy, uint32_t var);
 // Elements from the copy's place at 0 of the innermost summed variable to that at `at`.

@@ -54,6 +54,8 @@ LLVMValueRef fst_side_value(fst_emit *e, const fst_side *side) {
 
 // ---- walking pointers ----
 
+static uint32_t inner_of(const fst_product *product) { return product->depth[product->depth_count - 1].var; }
+
 typedef struct walker {
   LLVMValueRef ptr;      // with the innermost summed variable at 0
   LLVMValueRef step;     // bytes per step of it
@@ -108,12 +110,14 @@ static walker memory_walker(fst_emit *e, const tile *t, fst_kx load, uint32_t in
   return w;
 }
 
-static walker copy_walker(fst_emit *e, const tile *t, const fst_copy *c, uint32_t inner) {
+static walker copy_walker(fst_emit *e, const tile *t, const fst_product *product, const fst_leaf *leaf) {
+  const fst_copy *c = &t->p->copies[leaf->number];
+  uint32_t inner = inner_of(&t->p->products[c->product]);
   walker w = {.dtype = c->dtype, .type = fst_llvm_memory_type(e->unit, c->dtype), .shared = t->p->row2 < 0};
   LLVMValueRef offset = fst_emit_int(e, 0);
   for (uint32_t i = 0; i < c->mover_count; i++)
     if (c->movers[i].pitch)
-      offset = LLVMBuildNSWAdd(e->b, offset, LLVMBuildNSWMul(e->b, e->vars[c->movers[i].var], fst_emit_int(e, c->movers[i].pitch), ""), "");
+      offset = LLVMBuildNSWAdd(e->b, offset, LLVMBuildNSWMul(e->b, e->vars[fst_copy_var(t->p, c, product, c->movers[i].var)], fst_emit_int(e, c->movers[i].pitch), ""), "");
   w.ptr = gep(e, w.type, fst_emit_scratch(e, c->offset), offset);
   w.step = bytes_of(e, fst_emit_int(e, fst_copy_step(c, inner)), c->dtype);
   if (t->p->row >= 0) w.row_step = fst_copy_step(c, var_of(t->p, t->p->row)) * (int64_t)fst_dtype_size(c->dtype);
@@ -149,15 +153,30 @@ static LLVMValueRef packed_column(fst_emit *e, const walker *w, LLVMValueRef col
   return LLVMBuildNSWAdd(e->b, LLVMBuildNSWMul(e->b, number, fst_emit_int(e, w->panel_pitch), ""), LLVMBuildURem(e->b, column, panel, ""), "");
 }
 
-static walker packed_walker(fst_emit *e, const tile *t, const fst_product *product, const fst_leaf *leaf) {
+// The packed form's pointer at the summed indices where we are, in its first panel.
+static walker packed_start(fst_emit *e, const tile *t, const fst_product *product, const fst_leaf *leaf) {
   const fst_pack *pack = &e->packs.data[leaf->number];
   fst_dtype dtype = fst_emit_get(e, leaf->expr)->dtype;
   walker w = {.dtype = dtype, .type = fst_llvm_memory_type(e->unit, dtype), .shared = true, .panel = pack->panel, .panel_pitch = pack->panel};
   for (uint32_t i = 0; i < pack->depth_count; i++) w.panel_pitch *= pack->depth[i];
   LLVMValueRef at = LLVMBuildNSWMul(e->b, packed_batch(e, t, leaf->expr), fst_emit_int(e, fst_pack_matrix_elements(pack)), "");
   at = LLVMBuildNSWAdd(e->b, at, LLVMBuildNSWMul(e->b, packed_rows(e, product), fst_emit_int(e, w.panel), ""), "");
-  LLVMValueRef start = gep(e, w.type, gep(e, e->unit->i8, e->packed[pack->buffer], fst_emit_int(e, (int64_t)pack->offset)), at);
+  w.ptr = gep(e, w.type, gep(e, e->unit->i8, e->packed[pack->buffer], fst_emit_int(e, (int64_t)pack->offset)), at);
   w.step = bytes_of(e, fst_emit_int(e, w.panel), dtype);
+  return w;
+}
+
+// A row of a left side is a panel.
+static walker turned_walker(fst_emit *e, const tile *t, const fst_product *product, const fst_leaf *leaf) {
+  walker w = packed_start(e, t, product, leaf);
+  w.ptr = gep(e, w.type, w.ptr, LLVMBuildNSWMul(e->b, e->vars[var_of(t->p, t->p->row)], fst_emit_int(e, w.panel_pitch), ""));
+  w.row_step = w.panel_pitch * (int64_t)fst_dtype_size(w.dtype);
+  return w;
+}
+
+static walker packed_walker(fst_emit *e, const tile *t, const fst_product *product, const fst_leaf *leaf) {
+  walker w = packed_start(e, t, product, leaf);
+  LLVMValueRef start = w.ptr;
   int64_t width = (int64_t)t->p->lanes * t->p->vectors;
   if (width % w.panel == 0) {
     w.ptr = gep(e, w.type, start, LLVMBuildNSWMul(e->b, t->panel->number, fst_emit_int(e, width / w.panel * w.panel_pitch), ""));
@@ -184,8 +203,6 @@ typedef struct step {
   uint32_t number;                              // of the product
   walker left[FST_PLAN_LEAVES][16], right[FST_PLAN_LEAVES];  // left: one for all rows, or one each
 } step;
-
-static uint32_t inner_of(const fst_product *product) { return product->depth[product->depth_count - 1].var; }
 
 static void row_set(fst_emit *e, const fst_plan *p, LLVMValueRef row) {
   if (p->row < 0) return;
@@ -230,7 +247,11 @@ static void left_walkers(fst_emit *e, step *s) {
     const fst_leaf *leaf = &s->product->left.leaves[i];
     for (uint32_t r = 0; r < t->rows; r++) {
       row_bind(e, t, r);
-      s->left[i][r] = leaf->kind == FST_LEAF_COPY ? copy_walker(e, t, &t->p->copies[leaf->number], inner) : memory_walker(e, t, leaf->expr, inner);
+      switch (leaf->kind) {
+        case FST_LEAF_COPY: s->left[i][r] = copy_walker(e, t, s->product, leaf); break;
+        case FST_LEAF_PACKED: s->left[i][r] = turned_walker(e, t, s->product, leaf); break;
+        default: s->left[i][r] = memory_walker(e, t, leaf->expr, inner); break;
+      }
       row_unbind(e, t);
       if (s->left[i][r].shared) break;
     }
@@ -246,7 +267,7 @@ static void right_walkers(fst_emit *e, step *s) {
       continue;
     }
     fst_lanes_enter(e, t->p, t->panel->column, NULL);
-    s->right[i] = leaf->kind == FST_LEAF_COPY ? copy_walker(e, t, &t->p->copies[leaf->number], inner_of(s->product)) : memory_walker(e, t, leaf->expr, inner_of(s->product));
+    s->right[i] = leaf->kind == FST_LEAF_COPY ? copy_walker(e, t, s->product, leaf) : memory_walker(e, t, leaf->expr, inner_of(s->product));
     fst_lanes_leave(e, t->p);
   }
 }

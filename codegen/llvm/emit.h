@@ -127,6 +127,12 @@ LLVMValueRef fst_emit_any(fst_emit *e, LLVMValueRef mask);
 LLVMValueRef fst_emit_element_ptr(fst_emit *e, LLVMValueRef base, fst_dtype dtype, LLVMValueRef offset);
 LLVMValueRef fst_emit_load(fst_emit *e, uint32_t buffer, const fst_kx *indices);
 void fst_emit_store(fst_emit *e, uint32_t buffer, const fst_kx *indices, LLVMValueRef value);
+// Vectors whose elements lie between each other, from `indices` on.
+void fst_emit_store_interleaved(fst_emit *e, uint32_t buffer, const fst_kx *indices, const LLVMValueRef *values, uint32_t count);
+// The statement's stores that together write neighbours where `var` runs along the lanes, beginning with `first`, and their count;
+// 0: not so.
+enum { FST_INTERLEAVE_MOST = 4 };
+uint32_t fst_emit_stores_beside(const fst_emit *e, const fst_kstmt *stmt, uint32_t first, uint32_t var, uint32_t *out);
 LLVMValueRef fst_emit_offset(fst_emit *e, uint32_t buffer, const fst_kx *indices);  // scalar, in elements, lane 0
 bool fst_emit_is_even(const fst_emit *e, fst_kx x);                                    // moves evenly from lane to lane, or not at all
 LLVMValueRef fst_emit_at_base(fst_emit *e, fst_kx x);                                  // such an index in lane 0

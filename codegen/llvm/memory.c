@@ -300,3 +300,74 @@ void fst_emit_store(fst_emit *e, uint32_t buffer, const fst_kx *indices, LLVMVal
     scatter(e, &w, base, dtype, value, mask);
   }
 }
+
+// Element `lane` of vector 0, of vector 1, ..., then of the next lane: as many vectors again.
+static void interleave(fst_emit *e, const LLVMValueRef *from, uint32_t count, LLVMValueRef *to) {
+  uint32_t lanes = fst_emit_lane_count(from[0]);
+  if (count == 1) {
+    to[0] = from[0];
+    return;
+  }
+  LLVMValueRef halves[2][FST_INTERLEAVE_MOST] = {{0}}, part[2][FST_INTERLEAVE_MOST] = {{0}};
+  for (uint32_t i = 0; i < count; i++) part[i % 2][i / 2] = from[i];
+  interleave(e, part[0], count / 2, halves[0]);
+  interleave(e, part[1], count / 2, halves[1]);
+  for (uint32_t i = 0; i < count; i++) {
+    LLVMValueRef order[FST_EMIT_MAX_LANES];
+    uint32_t first = i % 2 * lanes / 2;
+    for (uint32_t l = 0; l < lanes; l++) order[l] = lane_index(e, first + l / 2 + (l % 2 ? lanes : 0));
+    to[i] = LLVMBuildShuffleVector(e->b, halves[0][i / 2], halves[1][i / 2], LLVMConstVector(order, lanes), "");
+  }
+}
+
+void fst_emit_store_interleaved(fst_emit *e, uint32_t buffer, const fst_kx *indices, const LLVMValueRef *values, uint32_t count) {
+  fst_dtype dtype = e->kernel->buffers.data[buffer].dtype;
+  uint32_t lanes = e->lane.lanes;
+  LLVMValueRef raw[FST_INTERLEAVE_MOST] = {0}, out[FST_INTERLEAVE_MOST] = {0}, masks[FST_INTERLEAVE_MOST] = {0};
+  walk w = walk_of(e, buffer, indices);
+  for (uint32_t i = 0; i < count; i++) raw[i] = value_to_memory(e, dtype, fst_emit_splat(e, values[i], lanes));
+  interleave(e, raw, count, out);
+  for (uint32_t i = 0; i < count; i++) raw[i] = e->lane.tail;
+  if (e->lane.tail) interleave(e, raw, count, masks);
+  for (uint32_t i = 0; i < count; i++) {
+    LLVMValueRef at = add(e, w.offset, fst_emit_int(e, (int64_t)i * lanes));
+    block_store(e, fst_emit_element_ptr(e, e->buffers[buffer], dtype, at), dtype, out[i], masks[i]);
+  }
+}
+
+// ---- stores that lie between each other ----
+
+static fst_kx without_constant(const fst_emit *e, fst_kx x, int64_t *out) {
+  const fst_kx_data *d = fst_emit_get(e, x);
+  *out = 0;
+  return d->kind == FST_KX_PRIM && d->prim == FST_PRIM_ADD && fst_emit_const(e, d->args[1], out) ? d->args[0] : x;
+}
+
+// How many elements behind `a` the store `b` writes, if that is one number.
+static bool store_distance(const fst_emit *e, const fst_kstore *a, const fst_kstore *b, int64_t *out) {
+  const fst_kbuf *buffer = &e->kernel->buffers.data[a->buffer];
+  *out = 0;
+  if (a->buffer != b->buffer) return false;
+  for (uint32_t d = 0; d < buffer->rank; d++) {
+    int64_t ca, cb, stride;
+    if (!fst_kx_eq(without_constant(e, a->indices[d], &ca), without_constant(e, b->indices[d], &cb))) return false;
+    if (ca == cb) continue;
+    if (!fst_emit_const(e, buffer->strides[d], &stride)) return false;
+    *out += (cb - ca) * stride;
+  }
+  return true;
+}
+
+uint32_t fst_emit_stores_beside(const fst_emit *e, const fst_kstmt *stmt, uint32_t first, uint32_t var, uint32_t *out) {
+  const fst_kstore *store = &stmt->stores[first];
+  fst_step step = fst_emit_access_step(e, store->buffer, store->indices, var);
+  uint32_t found = 0;
+  if (step.kind != FST_STEP_CONST || (step.value != 2 && step.value != 4)) return 0;
+  for (int64_t distance = 0; distance < step.value; distance++)
+    for (uint32_t i = 0; i < stmt->store_count; i++) {
+      int64_t own;
+      if (found != distance || !store_distance(e, store, &stmt->stores[i], &own) || own != distance) continue;
+      out[found++] = i;
+    }
+  return found == step.value ? found : 0;
+}

@@ -262,11 +262,29 @@ static void nest_vectorise(fst_emit *e, nest *n) {
   fst_vec_free(&accesses);
 }
 
+// Stores that lie between each other become whole vectors.
+static bool stores_together(fst_emit *e, const fst_kstmt *stmt, uint32_t first, const LLVMValueRef *values, bool *done) {
+  uint32_t beside[FST_INTERLEAVE_MOST], count = e->lane.lanes > 1 ? fst_emit_stores_beside(e, stmt, first, e->lane.var, beside) : 0;
+  LLVMValueRef parts[FST_INTERLEAVE_MOST];
+  const fst_kstore *store = &stmt->stores[first];
+  if (!count || (e->lane.tail && e->unit->target->vector_bytes < 64 && fst_dtype_size(e->kernel->buffers.data[store->buffer].dtype) < 4)) return false;
+  for (uint32_t i = 0; i < count; i++) {
+    if (done[beside[i]]) return false;
+    parts[i] = values[beside[i]];
+  }
+  for (uint32_t i = 0; i < count; i++) done[beside[i]] = true;
+  fst_emit_store_interleaved(e, store->buffer, store->indices, parts, count);
+  return true;
+}
+
 // All values before any store: a store may overwrite what another value reads.
 void fst_emit_stores(fst_emit *e, const fst_kstmt *stmt) {
   LLVMValueRef *values = FST_NEW_ARRAY(e->arena, LLVMValueRef, stmt->store_count + 1);
   for (uint32_t i = 0; i < stmt->store_count; i++) values[i] = fst_emit_expr(e, stmt->stores[i].value);
-  for (uint32_t i = 0; i < stmt->store_count; i++) fst_emit_store(e, stmt->stores[i].buffer, stmt->stores[i].indices, values[i]);
+  bool *done = FST_NEW_ARRAY(e->arena, bool, stmt->store_count + 1);
+  for (uint32_t i = 0; i < stmt->store_count; i++) {
+    if (!done[i] && !stores_together(e, stmt, i, values, done)) fst_emit_store(e, stmt->stores[i].buffer, stmt->stores[i].indices, values[i]);
+  }
 }
 
 static void map_body(fst_emit *e, void *context) { fst_emit_stores(e, context); }
