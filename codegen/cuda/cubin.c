@@ -25,12 +25,12 @@ static const char *text_at(const char *table, size_t len, uint64_t at) { return 
 
 static const char *section_name(const reader *r, uint32_t i) { return text_at(r->names, r->names_len, r->sections[i].sh_name); }
 
-static fst_status reader_open(reader *r) {
+static fst_status reader_open(reader *r, fst_arena *arena) {
   Elf64_Ehdr header;
   if (r->len < sizeof header || memcmp(r->bytes, ELFMAG, SELFMAG)) return corrupt("not an ELF file");
   memcpy(&header, r->bytes, sizeof header);
-  if (header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shoff % 8 || !fits(r, header.e_shoff, (uint64_t)header.e_shnum * sizeof(Elf64_Shdr))) return corrupt("its sections lie outside");
-  r->sections = (const Elf64_Shdr *)(const void *)(r->bytes + header.e_shoff);
+  if (header.e_shentsize != sizeof(Elf64_Shdr) || !fits(r, header.e_shoff, (uint64_t)header.e_shnum * sizeof(Elf64_Shdr))) return corrupt("its sections lie outside");
+  r->sections = fst_arena_memdup(arena, r->bytes + header.e_shoff, header.e_shnum * sizeof(Elf64_Shdr));  // they may lie at an odd address
   r->count = header.e_shnum;
   for (uint32_t i = 0; i < r->count; i++)
     if (r->sections[i].sh_type != SHT_NOBITS && !fits(r, r->sections[i].sh_offset, r->sections[i].sh_size)) return corrupt("a section lies outside");
@@ -79,7 +79,7 @@ static void read_info(const reader *r, const Elf64_Shdr *info, fst_cubin_kernels
 
 fst_status fst_cubin_read(const void *bytes, size_t len, fst_arena *arena, fst_cubin_kernels *out) {
   reader r = {.bytes = bytes, .len = len};
-  FST_TRY(reader_open(&r));
+  FST_TRY(reader_open(&r, arena));
   for (uint32_t i = 0; i < r.count; i++) {
     const char *name = section_name(&r, i);
     if (strncmp(name, ".text.", 6)) continue;

@@ -28,6 +28,11 @@ __device__ __forceinline__ u64 fst_bits(i64 a) { return (u64)a; }
 template <class T> __device__ __forceinline__ T fst_popcnt(T a) { return (T)__popcll((i64)fst_bits(a)); }
 template <class T> __device__ __forceinline__ T fst_clz(T a) { return (T)(__clzll((i64)fst_bits(a)) - (64 - 8 * (int)sizeof(T))); }
 
+// a / b of what is not negative: 64-bit division is slow and seldom needed.
+__device__ __forceinline__ i64 fst_quotient(i64 a, i64 b) { return (u64)(a | b) >> 32 ? a / b : (i64)((u32)a / (u32)b); }
+// Neighbours in memory that are loaded and stored together.
+template <class T, int N> struct __align__(sizeof(T) * N < 16 ? sizeof(T) * N : 16) fst_vec { T e[N]; };
+
 __device__ __forceinline__ float fst_abs(float a) { return fabsf(a); }
 __device__ __forceinline__ double fst_abs(double a) { return fabs(a); }
 __device__ __forceinline__ float fst_rem(float a, float b) { return fmodf(a, b); }

@@ -69,7 +69,7 @@ static void sift(fst_cu *c, const sorter *s, const char *root, const char *end, 
 
 static void fill(fst_cu *c, const sorter *s) {
   uint32_t var = s->stmt->vars[s->stmt->var_count - 1];
-  const char *at = fst_cu_name(c, "i");
+  const char *at = fst_cu_name(c, "x");
   size_t scope = fst_cu_scope(c);
   fst_cu_open(c, "for (i64 %s = 0; %s < %s; ++%s)", at, at, s->end, at);
   fst_cu_bind(c, var, at);

@@ -3,7 +3,7 @@
 //
 // The threads of the grid share the points among themselves whatever the grid's size is, so extents that the host
 // cannot compute (they are read from memory) need no launch of their own.
-#include "codegen/cuda/emit.h"
+#include "codegen/cuda/schedule.h"
 
 enum { THREADS = 256, MOST_BLOCKS = 1 << 20, BLOCKS_FOR_UNKNOWN = 1024 };
 
@@ -14,19 +14,6 @@ typedef struct plain {
   bool moves;          // values that do not depend on a loop's variable may be evaluated before it
   void (*point)(fst_cu *c, const fst_kstmt *stmt);
 } plain;
-
-static bool extent_is_independent(const fst_kernel *k, const fst_kstmt *stmt, uint32_t position) {
-  for (uint32_t i = 0; i < stmt->var_count; i++)
-    if (fst_kx_depends(k, stmt->extents[position], stmt->vars[i])) return false;
-  return true;
-}
-
-// How many leading variables, of at most `most`, form a box.
-static uint32_t box_of(const fst_kernel *k, const fst_kstmt *stmt, uint32_t most) {
-  uint32_t count = 0;
-  while (count < most && extent_is_independent(k, stmt, count)) count++;
-  return count;
-}
 
 static void hoist_stores(fst_cu *c, const fst_kstmt *stmt) {
   for (uint32_t i = 0; i < stmt->store_count; i++)
@@ -39,7 +26,7 @@ static void serial_loops(fst_cu *c, const plain *p, uint32_t level) {
     return;
   }
   if (p->moves) hoist_stores(c, p->stmt);
-  const char *index = fst_cu_name(c, "i"), *end = fst_cu_expr(c, p->stmt->extents[level]);
+  const char *index = fst_cu_name(c, "x"), *end = fst_cu_expr(c, p->stmt->extents[level]);
   size_t scope = fst_cu_scope(c);
   fst_cu_open(c, "for (i64 %s = 0; %s < %s; ++%s)", index, index, end, index);
   fst_cu_bind(c, p->stmt->vars[level], index);
@@ -55,7 +42,7 @@ static void bind_point(fst_cu *c, const plain *p, const char *const *extents, co
   const char *rest = fst_cu_name(c, "rest");
   if (p->parallel > 1) fst_cu_line(c, "i64 %s = %s;", rest, at);
   for (uint32_t i = p->parallel; i-- > 0;) {
-    const char *index = fst_cu_name(c, "i");
+    const char *index = fst_cu_name(c, "x");
     if (p->parallel == 1) fst_cu_line(c, "const i64 %s = %s;", index, at);
     else if (i) fst_cu_line(c, "const i64 %s = %s %% %s; %s /= %s;", index, rest, extents[i], rest, extents[i]);
     else fst_cu_line(c, "const i64 %s = %s;", index, rest);
@@ -82,15 +69,9 @@ static void plain_body(fst_cu *c, const void *context) {
 }
 
 static fst_kx blocks_of(fst_cu_kernel *m, const plain *p) {
-  fst_kernel *s = m->sizes;
-  fst_kx total = fst_kx_int(s, 1), zero = fst_kx_int(s, 0);
-  for (uint32_t i = 0; i < p->parallel; i++) {
-    fst_kx extent = fst_cu_size(m, p->stmt->extents[i]);
-    if (!extent.id) return fst_kx_int(s, BLOCKS_FOR_UNKNOWN);
-    total = fst_kx_prim2(s, FST_PRIM_MUL, total, fst_kx_prim2(s, FST_PRIM_MAX, extent, zero));
-  }
-  fst_kx blocks = fst_kx_prim2(s, FST_PRIM_DIV, fst_kx_prim2(s, FST_PRIM_ADD, total, fst_kx_int(s, THREADS - 1)), fst_kx_int(s, THREADS));
-  return fst_kx_prim2(s, FST_PRIM_MIN, blocks, fst_kx_int(s, MOST_BLOCKS));
+  fst_kx total = fst_cu_points(m, p->stmt->extents, p->parallel);
+  if (!total.id) return fst_kx_int(m->sizes, BLOCKS_FOR_UNKNOWN);
+  return fst_kx_prim2(m->sizes, FST_PRIM_MIN, fst_cu_ceil_div(m, total, THREADS), fst_kx_int(m->sizes, MOST_BLOCKS));
 }
 
 static void plain_launch(fst_cu_kernel *m, const plain *p) {
@@ -129,7 +110,7 @@ static void scan_row(fst_cu *c, const fst_kstmt *stmt) {
     carries[i] = fst_cu_name(c, "carry");
     fst_cu_line(c, "%s %s = %s;", fst_cu_type(c->k->vars.data[stmt->carries[i]]), carries[i], start);
   }
-  const char *index = fst_cu_name(c, "i"), *end = fst_cu_expr(c, stmt->extents[last]);
+  const char *index = fst_cu_name(c, "x"), *end = fst_cu_expr(c, stmt->extents[last]);
   size_t scope = fst_cu_scope(c);
   fst_cu_open(c, "for (i64 %s = 0; %s < %s; ++%s)", index, index, end, index);
   fst_cu_bind(c, stmt->vars[last], index);
@@ -176,20 +157,21 @@ static void compact_launch(fst_cu_kernel *m, const plain *p) {
 
 void fst_cu_statement(fst_cu_kernel *m, const fst_kstmt *stmt) {
   plain p = {.stmt = stmt, .serial_end = stmt->var_count};
+  if (fst_cu_pointwise(m, stmt)) return;
   switch (stmt->kind) {
     case FST_KSTMT_MAP:
-      p.parallel = box_of(m->k, stmt, stmt->var_count);
+      p.parallel = fst_cu_box(m->k, stmt, stmt->var_count);
       p.moves = true;
       p.point = map_point;
       break;
     case FST_KSTMT_SCATTER: p.point = scatter_point; break;
     case FST_KSTMT_SCAN:
-      p.parallel = box_of(m->k, stmt, stmt->var_count - 1);
+      p.parallel = fst_cu_box(m->k, stmt, stmt->var_count - 1);
       p.serial_end = stmt->var_count - 1;
       p.point = scan_row;
       break;
     case FST_KSTMT_SORT:
-      p.parallel = box_of(m->k, stmt, stmt->var_count - 1);
+      p.parallel = fst_cu_box(m->k, stmt, stmt->var_count - 1);
       p.serial_end = stmt->var_count - 1;
       p.point = fst_cu_sort;
       break;
