@@ -12,6 +12,29 @@
 bool fst_cu_pointwise(fst_cu_kernel *m, const fst_kstmt *stmt);   // pointwise.c
 bool fst_cu_rows(fst_cu_kernel *m, const fst_kstmt *stmt);        // rows.c
 
+// ---- space.c ----
+// Variables that one number counts through, the last one fastest; a merged one stands at 0 and the next covers its extent.
+typedef struct fst_cu_space {
+  uint32_t count;
+  uint32_t vars[FST_KERNEL_MAX_DIMS];
+  fst_kx extents[FST_KERNEL_MAX_DIMS];
+  bool merged[FST_KERNEL_MAX_DIMS];
+  const char *sizes[FST_KERNEL_MAX_DIMS], *total;   // C variables, once declared
+} fst_cu_space;
+typedef FST_VEC(fst_kx) fst_cu_list;
+fst_cu_space fst_cu_space_of(const uint32_t *vars, const fst_kx *extents, uint32_t count);
+bool fst_cu_space_is_flat(const fst_cu_space *s);              // one variable is left
+void fst_cu_space_declare(fst_cu *c, fst_cu_space *s);         // prints the sizes
+void fst_cu_space_bind(fst_cu *c, const fst_cu_space *s, const char *at);
+void fst_cu_space_unbind(fst_cu *c, const fst_cu_space *s);
+// Whether an access moves by one element with the last variable of the last space and starts at a multiple of `vector`
+// elements; conditions that only the run shows are added to `multiples`.
+struct fst_cu_access;
+bool fst_cu_is_wide(fst_kernel *k, const fst_cu_space *const *spaces, uint32_t space_count, const struct fst_cu_access *a, uint32_t vector, fst_cu_list *multiples);
+const char *fst_cu_vector_type(fst_cu *c, uint32_t buffer, uint32_t vector);
+// The C condition under which vectors work: all multiples hold, and the marked buffers are aligned.
+const char *fst_cu_wide_condition(fst_cu *c, const fst_cu_list *multiples, const bool *buffers, uint32_t vector);
+
 // ---- access.c ----
 // By how much the flat offset of an access grows with `var`; false when it is not the same everywhere.
 bool fst_cu_coefficient(fst_kernel *k, uint32_t buffer, const fst_kx *indices, uint32_t var, fst_kx *out);
