@@ -54,6 +54,8 @@ template <class T> __device__ __forceinline__ i64 fst_whole(T a) { return a >= (
 
 __device__ __forceinline__ float bf16_f32(u16 a) { return __uint_as_float((u32)a << 16); }
 #ifndef FST_CUDA_SHIM
+// The block's shared memory, of the size that the launch gives.
+#define FST_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
 __device__ __forceinline__ float f16_f32(u16 a) {
   float out;
   asm("cvt.f32.f16 %0, %1;" : "=f"(out) : "h"(a));

@@ -24,7 +24,9 @@ typedef struct {
 
 static uint64_t eval(machine *m, fst_kx x);
 
+// A variable that keeps its value was not assigned: what depends on outer variables only stays known along inner ones.
 static void bind(machine *m, uint32_t var, uint64_t value) {
+  if (m->var_time[var] && m->var_value[var] == value) return;
   m->var_value[var] = value;
   m->var_time[var] = ++m->clock;
 }

@@ -52,6 +52,7 @@ static int compile_all(void **state) {
 }
 
 #include "contract_cases.h"
+#include "cuda_cases.h"
 #include "kernel_cases.h"
 
 static void test_ptx(void **state) {
@@ -90,7 +91,7 @@ int main(void) {
   }
 #define TEST(name) cmocka_unit_test_teardown(name, compile_all),
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_ptx), cmocka_unit_test(test_errors), KERNEL_CASES(TEST) CONTRACT_CASES(TEST)
+      cmocka_unit_test(test_ptx), cmocka_unit_test(test_errors), KERNEL_CASES(TEST) CONTRACT_CASES(TEST) CUDA_CASES(TEST)
   };
   if (getenv("FST_TEST_FILTER")) cmocka_set_test_filter(getenv("FST_TEST_FILTER"));
   return cmocka_run_group_tests(tests, NULL, NULL);

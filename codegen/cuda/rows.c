@@ -1,0 +1,290 @@
+// Which reductions a MAP has, in which phases they are done, and which team does a row; see rows.h.
+#include "codegen/cuda/rows.h"
+
+#include <string.h>
+
+enum { SHORT_SUM = 32, MANY_POINTS = 1 << 17, VECTOR_BYTES = 16, MOST_VECTOR = 8, MOST_SLOTS = 32, WARP = 32, SMALL_BLOCK = 256, LARGE_BLOCK = 1024 };
+
+// ---- finding the reductions ----
+
+typedef struct finder { fst_kernel *k; fst_rows *r; fst_map seen; bool ok; } finder;
+
+static bool depends_on_any(const fst_kernel *k, fst_kx x, const uint32_t *vars, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++)
+    if (fst_kx_depends(k, x, vars[i])) return true;
+  return false;
+}
+
+// Reductions inside reductions count as phases of their own where they do not depend on the outer one's variables.
+static void find(finder *f, fst_kx x, bool lazy, const fst_kx_data *inside) {
+  const fst_kx_data d = *fst_kx_get(f->k, x);
+  uint64_t known;
+  if (d.kind < FST_KX_PRIM || !f->ok || fst_map_get(&f->seen, (uint64_t)x.id << 1 | lazy, &known)) return;
+  fst_map_set(&f->seen, (uint64_t)x.id << 1 | lazy, 1);
+  bool is_select = d.kind == FST_KX_PRIM && d.prim == FST_PRIM_SELECT;
+  bool own = d.kind == FST_KX_REDUCE && !(inside && depends_on_any(f->k, x, inside->vars, inside->var_count));
+  for (uint32_t i = 0; i < d.var_count; i++) find(f, d.extents[i], lazy, inside);
+  for (uint32_t i = 0; i < d.arg_count; i++) find(f, d.args[i], (lazy || (is_select && i > 0)) && !own, own ? &d : inside);
+  if (!own) return;
+  for (uint32_t i = 0; i < f->r->reduce_count; i++)
+    if (fst_kx_eq(f->r->reduces[i].reduce, x)) return;
+  f->ok = f->r->reduce_count < FST_ROWS_REDUCES && !lazy && d.var_count;
+  if (f->ok) f->r->reduces[f->r->reduce_count++] = (fst_row_reduce){.reduce = x};   // what it needs was found before
+}
+
+static bool extents_equal(const fst_kx *a, const fst_kx *b, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++)
+    if (!fst_kx_eq(a[i], b[i])) return false;
+  return true;
+}
+
+static bool needs(const fst_kernel *k, fst_kx x, fst_kx what, fst_map *seen) {
+  const fst_kx_data *d = fst_kx_get(k, x);
+  uint64_t known;
+  if (fst_kx_eq(x, what)) return true;
+  if (d->kind < FST_KX_PRIM || fst_map_get(seen, x.id, &known)) return false;
+  fst_map_set(seen, x.id, 1);
+  for (uint32_t i = 0; i < d->var_count; i++)
+    if (needs(k, d->extents[i], what, seen)) return true;
+  for (uint32_t i = 0; i < d->arg_count; i++)
+    if (needs(k, d->args[i], what, seen)) return true;
+  return false;
+}
+
+// A reduction stands in the phase after the last of those that it needs.
+static bool plan_phases(const fst_kernel *k, fst_rows *r) {
+  for (uint32_t i = 0; i < r->reduce_count; i++) {
+    for (uint32_t j = 0; j < i; j++) {
+      fst_map seen = {0};
+      if (needs(k, fst_kx_get(k, r->reduces[i].reduce)->args[0], r->reduces[j].reduce, &seen) && r->reduces[i].phase <= r->reduces[j].phase)
+        r->reduces[i].phase = r->reduces[j].phase + 1;
+      fst_map_deinit(&seen);
+    }
+    if (r->reduces[i].phase + 1 > r->phase_count) r->phase_count = r->reduces[i].phase + 1;
+  }
+  return r->phase_count <= FST_ROWS_PHASES;
+}
+
+// ---- spaces ----
+
+// All reductions must run over one box, whose extents no variable changes.
+static bool plan_spaces(fst_kernel *k, fst_rows *r) {
+  const fst_kstmt *stmt = r->stmt;
+  const fst_kx_data first = *fst_kx_get(k, r->reduces[0].reduce);
+  for (uint32_t i = 0; i < r->reduce_count; i++) {
+    const fst_kx_data *d = fst_kx_get(k, r->reduces[i].reduce);
+    if (d->var_count != first.var_count || !extents_equal(d->extents, first.extents, first.var_count)) return false;
+  }
+  for (uint32_t i = 0; i < first.var_count; i++)
+    if (depends_on_any(k, first.extents[i], stmt->vars, stmt->var_count)) return false;
+  for (uint32_t i = 0; i < stmt->var_count; i++) {
+    bool used = false;
+    for (uint32_t j = 0; j < r->reduce_count && !used; j++) used = fst_kx_depends(k, r->reduces[j].reduce, stmt->vars[i]);
+    fst_cu_space *to = used ? &r->teams : &r->rest;
+    to->vars[to->count] = stmt->vars[i];
+    to->extents[to->count++] = stmt->extents[i];
+  }
+  r->spread = r->rest.count > 0;
+  r->shares_space = r->spread && r->rest.count == first.var_count && extents_equal(r->rest.extents, first.extents, first.var_count);
+  r->space = fst_cu_space_of(r->shares_space ? r->rest.vars : first.vars, first.extents, first.var_count);
+  return true;
+}
+
+static void plan_bodies(fst_kernel *k, fst_rows *r) {
+  fst_kx by[FST_KERNEL_MAX_DIMS];
+  for (uint32_t i = 0; i < r->space.count; i++)
+    for (uint32_t id = 1; id < k->exprs.len; id++)
+      if (k->exprs.data[id].kind == FST_KX_VAR && k->exprs.data[id].index == r->space.vars[i]) by[i] = (fst_kx){id};
+  for (uint32_t i = 0; i < r->reduce_count; i++) {
+    const fst_kx_data d = *fst_kx_get(k, r->reduces[i].reduce);
+    r->reduces[i].body = fst_kx_substitute(k, d.args[0], d.vars, by, d.var_count);
+  }
+}
+
+// ---- what is read ----
+
+static bool has_coefficient_one(fst_kernel *k, const fst_cu_accesses *loads, uint32_t var) {
+  fst_kx coefficient;
+  int64_t value;
+  for (size_t i = 0; i < loads->len; i++)
+    if (fst_cu_coefficient(k, loads->data[i].buffer, loads->data[i].indices, var, &coefficient) && fst_kx_is_int(k, coefficient, &value) && value == 1) return true;
+  return false;
+}
+
+// The team variable along which rows lie side by side, -1: none, or the rows themselves are contiguous.
+static int side_by_side(fst_kernel *k, const fst_rows *r, const fst_cu_accesses *loads) {
+  int64_t extent;
+  if (has_coefficient_one(k, loads, r->space.vars[r->space.count - 1])) return -1;
+  for (uint32_t i = r->teams.count; i-- > 0;)
+    if (!(fst_kx_is_int(k, r->teams.extents[i], &extent) && extent < 8) && has_coefficient_one(k, loads, r->teams.vars[i])) return (int)i;
+  return -1;
+}
+
+static void teams_move_last(fst_rows *r, uint32_t position) {
+  uint32_t var = r->teams.vars[position];
+  fst_kx extent = r->teams.extents[position];
+  for (uint32_t i = position; i + 1 < r->teams.count; i++) {
+    r->teams.vars[i] = r->teams.vars[i + 1];
+    r->teams.extents[i] = r->teams.extents[i + 1];
+  }
+  r->teams.vars[r->teams.count - 1] = var;
+  r->teams.extents[r->teams.count - 1] = extent;
+}
+
+// Passes that need a load: each phase, and the stores where they count through the same space.
+static uint32_t passes_of(const fst_kernel *k, const fst_rows *r, fst_kx load) {
+  uint32_t passes = 0;
+  for (uint32_t phase = 0; phase < r->phase_count; phase++) {
+    bool used = false;
+    for (uint32_t i = 0; i < r->reduce_count && !used; i++) {
+      fst_map seen = {0};
+      used = r->reduces[i].phase == phase && needs(k, r->reduces[i].body, load, &seen);
+      fst_map_deinit(&seen);
+    }
+    passes += used;
+  }
+  bool stored = false;
+  for (uint32_t i = 0; i < r->store_count && r->shares_space && !stored; i++) {
+    fst_map seen = {0};
+    stored = needs(k, r->stores[i].value, load, &seen);
+    fst_map_deinit(&seen);
+  }
+  return passes + stored;
+}
+
+static fst_kx *row_roots(fst_kernel *k, const fst_rows *r, uint32_t *out_count) {
+  fst_kx *roots = FST_NEW_ARRAY(&k->arena, fst_kx, r->reduce_count + r->store_count + 1);
+  *out_count = 0;
+  for (uint32_t i = 0; i < r->reduce_count; i++) roots[(*out_count)++] = r->reduces[i].body;
+  for (uint32_t i = 0; i < r->store_count && r->shares_space; i++) roots[(*out_count)++] = r->stores[i].value;
+  return roots;
+}
+
+static void plan_vector(fst_kernel *k, fst_rows *r, const fst_cu_accesses *loads) {
+  const fst_cu_space *spaces[] = {&r->teams, &r->space};
+  size_t widest = 1;
+  for (size_t i = 0; i < loads->len; i++)
+    if (fst_kx_depends(k, loads->data[i].load, r->space.vars[r->space.count - 1]) && fst_dtype_size(k->buffers.data[loads->data[i].buffer].dtype) > widest)
+      widest = fst_dtype_size(k->buffers.data[loads->data[i].buffer].dtype);
+  r->vector = (uint32_t)(VECTOR_BYTES / widest) < MOST_VECTOR ? (uint32_t)(VECTOR_BYTES / widest) : MOST_VECTOR;
+  for (size_t i = 0; i < loads->len; i++)
+    if (!loads->data[i].is_lazy && fst_cu_is_wide(k, spaces, 2, &loads->data[i], r->vector, &r->multiples)) fst_vec_push(&r->wide, loads->data[i].load);
+  r->store_is_wide = FST_NEW_ARRAY(&k->arena, bool, r->store_count + 1);
+  for (uint32_t i = 0; i < r->store_count && r->shares_space; i++) {
+    fst_cu_access store = {r->stores[i].buffer, r->stores[i].indices, FST_NO_KX, false};
+    r->store_is_wide[i] = fst_cu_is_wide(k, spaces, 2, &store, r->vector, &r->multiples);
+  }
+  if (!r->wide.len) r->vector = 1;
+}
+
+static void plan_kept(fst_kernel *k, fst_rows *r, const fst_cu_accesses *loads) {
+  for (size_t i = 0; i < loads->len; i++) {
+    bool moves = depends_on_any(k, loads->data[i].load, r->space.vars, r->space.count);
+    bool computed = false;   // an index that needs a phase's result is not known when the row is read
+    for (uint32_t d = 0; d < k->buffers.data[loads->data[i].buffer].rank; d++) computed |= fst_cu_reduces(k, loads->data[i].indices[d]);
+    if (moves && !computed && !loads->data[i].is_lazy && passes_of(k, r, loads->data[i].load) > 1) fst_vec_push(&r->kept, loads->data[i].load);
+  }
+}
+
+// ---- launches ----
+
+static void launch(fst_cu_kernel *m, fst_rows *r, fst_team team, uint32_t threads, uint32_t slots, fst_kx teams, fst_kx flag) {
+  fst_kx one = fst_kx_int(m->sizes, 1), blocks = teams;
+  r->team = team;
+  r->threads = threads;
+  r->slots = slots;
+  if (team == FST_TEAM_WARP) blocks = fst_cu_ceil_div(m, teams, threads / WARP);
+  if (team == FST_TEAM_COLUMN) blocks = fst_cu_ceil_div(m, teams, WARP);
+  fst_kx grid[] = {flag.id ? fst_kx_prim2(m->sizes, FST_PRIM_MUL, blocks, flag) : blocks, one, one};
+  fst_cu_launch_add(m, threads, grid, fst_rows_shared(r), fst_rows_body, r);
+}
+
+// Teams by the length of rows: as few threads as keep a row in registers.
+static void launch_rows(fst_cu_kernel *m, fst_rows *r, fst_kx teams, fst_kx length) {
+  // The large block has 64 registers for each thread, so it keeps half as much.
+  const struct { fst_team team; uint32_t threads, lanes, part; } sizes[] = {
+      {FST_TEAM_WARP, SMALL_BLOCK, WARP, 1}, {FST_TEAM_BLOCK, SMALL_BLOCK, SMALL_BLOCK, 1}, {FST_TEAM_BLOCK, LARGE_BLOCK, LARGE_BLOCK, 2}};
+  uint32_t slots = r->kept.len ? MOST_SLOTS / (uint32_t)r->kept.len : MOST_SLOTS;
+  int64_t known = -1, below = -1;
+  if (slots < 8) r->kept.len = 0;
+  if (slots < 8) slots = MOST_SLOTS;
+  slots = (slots + 15) / 16 * 16;
+  if (!length.id) {
+    launch(m, r, FST_TEAM_BLOCK, SMALL_BLOCK, 0, teams, FST_NO_KX);
+    return;
+  }
+  bool is_known = fst_kx_is_int(m->sizes, length, &known);
+  for (int i = 0; i < 3; i++) {
+    uint32_t needed = slots / sizes[i].part;
+    int64_t most = (int64_t)sizes[i].lanes * needed;
+    fst_kx flag = FST_NO_KX;
+    if (is_known && (known > most || known <= below)) continue;
+    if (!is_known) {
+      flag = fst_cu_at_most(m, length, most);
+      if (below >= 0) flag = fst_kx_prim2(m->sizes, FST_PRIM_SUB, flag, fst_cu_at_most(m, length, below));
+    }
+    if (is_known) needed = (uint32_t)((known + sizes[i].lanes * r->vector - 1) / (sizes[i].lanes * r->vector) * r->vector);
+    launch(m, r, sizes[i].team, sizes[i].threads, r->kept.len ? needed ? needed : r->vector : 0, teams, flag);
+    below = most;
+    if (is_known) return;
+  }
+  if (is_known && known <= below) return;
+  fst_kx flag = is_known ? FST_NO_KX : fst_kx_prim2(m->sizes, FST_PRIM_SUB, fst_kx_int(m->sizes, 1), fst_cu_at_most(m, length, below));
+  launch(m, r, FST_TEAM_BLOCK, LARGE_BLOCK, 0, teams, flag);
+}
+
+static bool is_worth_it(fst_kernel *k, const fst_rows *r) {
+  int64_t length = 1, points = 1, extent;
+  bool known = true, points_known = true;
+  for (uint32_t i = 0; i < r->space.count; i++) {
+    known &= fst_kx_is_int(k, r->space.extents[i], &extent);
+    if (known) length *= extent;
+  }
+  for (uint32_t i = 0; i < r->teams.count; i++) {
+    points_known &= fst_kx_is_int(k, r->teams.extents[i], &extent);
+    if (points_known) points *= extent;
+  }
+  if (known && length <= (r->spread ? 4 : SHORT_SUM)) return false;
+  return r->spread || !points_known || points < MANY_POINTS || !known || length > 4096;
+}
+
+static bool plan(fst_cu_kernel *m, fst_rows *r) {
+  finder f = {.k = m->k, .r = r, .ok = true};
+  for (uint32_t i = 0; i < r->store_count; i++) find(&f, r->stores[i].value, false, NULL);
+  fst_map_deinit(&f.seen);
+  if (!f.ok || !r->reduce_count || !plan_phases(m->k, r) || !plan_spaces(m->k, r) || !is_worth_it(m->k, r)) return false;
+  plan_bodies(m->k, r);
+  return true;
+}
+
+static void schedule(fst_cu_kernel *m, fst_rows *r, fst_kx teams) {
+  fst_cu_accesses loads = {0};
+  uint32_t root_count, stores = r->shares_space ? r->store_count : 0;
+  fst_kx *roots = row_roots(m->k, r, &root_count);
+  fst_cu_collapse(m->k, r->space.vars, r->space.extents, r->space.count, roots, root_count, r->stores, stores, r->space.merged);
+  fst_cu_loads(m->k, roots, root_count, &loads);
+  plan_kept(m->k, r, &loads);
+  int beside = side_by_side(m->k, r, &loads);
+  if (beside >= 0) {
+    teams_move_last(r, (uint32_t)beside);
+    r->vector = 1;
+    r->store_is_wide = FST_NEW_ARRAY(&m->k->arena, bool, r->store_count + 1);
+    launch(m, r, FST_TEAM_COLUMN, SMALL_BLOCK, 0, teams, FST_NO_KX);
+  } else {
+    plan_vector(m->k, r, &loads);
+    launch_rows(m, r, teams, fst_cu_points(m, r->space.extents, r->space.count));
+  }
+  fst_vec_free(&loads);
+}
+
+bool fst_cu_rows(fst_cu_kernel *m, const fst_kstmt *stmt) {
+  fst_rows r = {.stmt = stmt, .stores = stmt->stores, .store_count = stmt->store_count};
+  if (stmt->kind != FST_KSTMT_MAP || fst_cu_box(m->k, stmt, stmt->var_count) < stmt->var_count || !plan(m, &r)) return false;
+  fst_kx teams = fst_cu_points(m, r.teams.extents, r.teams.count), rest = fst_cu_points(m, r.rest.extents, r.rest.count);
+  if (!teams.id || !rest.id) return false;
+  schedule(m, &r, teams);
+  fst_vec_free(&r.kept);
+  fst_vec_free(&r.wide);
+  fst_vec_free(&r.multiples);
+  return true;
+}

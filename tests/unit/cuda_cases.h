@@ -1,0 +1,87 @@
+// Kernels at sizes where CUDA's schedules change: rows for a warp, a block, longer than registers hold; rows that lie
+// side by side; lengths that are known and lengths that are parameters.
+#ifndef FST_TESTS_CUDA_CASES_H
+#define FST_TESTS_CUDA_CASES_H
+
+#include "kernel_cases.h"
+
+static uint32_t symbolic_buffer(maker *m, fst_dtype dtype, fst_kx rows, fst_kx n, size_t elements, bool written) {
+  fst_kbuf buffer = {.dtype = dtype, .rank = 2, .sizes = {rows, n}, .strides = {n, num(m, 1)}, .is_read = !written, .is_written = written};
+  uint32_t id = fst_kernel_buffer(m->k, &buffer);
+  m->c.initial[id] = random_bytes(dtype, elements, m->special);
+  m->c.bytes[id] = elements * fst_dtype_size(dtype);
+  return id;
+}
+
+// (x - mean) / (1 + variance) * g + x: three passes over a row, of which two wait for the one before.
+static void norm_case(fst_dtype dtype, int64_t rows, int64_t n, bool symbolic, variety special) {
+  maker m = maker_begin("norm");
+  m.special = special;
+  fst_kx er = num(&m, rows), en = num(&m, n);
+  if (symbolic) {
+    er = fst_kernel_param(m.k, FST_I64);
+    en = fst_kernel_param(m.k, FST_I64);
+    m.c.params[0] = (uint64_t)rows;
+    m.c.params[1] = (uint64_t)n;
+  }
+  uint32_t x = symbolic_buffer(&m, dtype, er, en, (size_t)(rows * n), false), g = symbolic_buffer(&m, FST_F32, num(&m, 1), en, (size_t)n, false);
+  uint32_t y = symbolic_buffer(&m, dtype, er, en, (size_t)(rows * n), true);
+  fst_kx i = var(&m), j = var(&m), k1 = var(&m), k2 = var(&m), at[] = {i, j}, first[] = {i, k1}, second[] = {i, k2}, scale[] = {num(&m, 0), j};
+  fst_kx count = fst_kx_convert(m.k, en, FST_F32), own = fst_kx_convert(m.k, fst_kx_load(m.k, x, at), FST_F32);
+  fst_kx mean = fst_kx_reduce(m.k, FST_REDUCE_SUM, &k1, &en, 1, fst_kx_convert(m.k, fst_kx_load(m.k, x, first), FST_F32));
+  mean = fst_kx_prim2(m.k, FST_PRIM_DIV, mean, count);
+  fst_kx apart = fst_kx_prim2(m.k, FST_PRIM_SUB, fst_kx_convert(m.k, fst_kx_load(m.k, x, second), FST_F32), mean);
+  fst_kx spread = fst_kx_prim2(m.k, FST_PRIM_DIV, fst_kx_reduce(m.k, FST_REDUCE_SUM, &k2, &en, 1, mul(&m, apart, apart)), count);
+  fst_kx value = fst_kx_prim2(m.k, FST_PRIM_DIV, fst_kx_prim2(m.k, FST_PRIM_SUB, own, mean), add(&m, spread, fst_kx_float(m.k, FST_F32, 1)));
+  value = fst_kx_convert(m.k, add(&m, mul(&m, value, fst_kx_load(m.k, g, scale)), own), dtype);
+  fst_kx vars[] = {i, j}, extents[] = {er, en};
+  fst_kstore store = {y, value, 2, at};
+  fst_kernel_map(m.k, vars, extents, 2, &store, 1);
+  maker_run(&m, dtype == FST_F32 ? 1e-4 : 2e-2);
+}
+
+static void test_norm_lengths(void **state) {
+  (void)state;
+  const int64_t lengths_of_rows[] = {5, 33, 64, 100, 256, 1000, 1023, 1024, 1025, 2304, 8192, 8193, 9001, 16384, 17000};
+  const fst_dtype dtypes[] = {FST_F32, FST_F16, FST_BF16};
+  for (int i = 0; i < 15; i++)
+    for (int symbolic = 0; symbolic < 2; symbolic++) norm_case(dtypes[(i + symbolic) % 3], i % 3 + 1, lengths_of_rows[i], symbolic, PLAIN);
+  norm_case(FST_F32, 9, 64, false, SPECIAL);
+  norm_case(FST_F32, 9, 2000, true, SPECIAL);
+  norm_case(FST_F32, 3, 0, true, PLAIN);
+  norm_case(FST_F32, 0, 50, true, PLAIN);
+}
+
+// Along rows, across rows, and over everything.
+static void test_reduce_lengths(void **state) {
+  (void)state;
+  const int64_t lengths_of_rows[] = {40, 129, 1500, 4100, 20000};
+  const fst_dtype dtypes[] = {FST_F32, FST_I64, FST_U8, FST_F16, FST_BF16, FST_I32, FST_F64, FST_BOOL};
+  for (int op = 0; op < 8; op++)
+    for (int i = 0; i < 5; i++)
+      for (int d = 0; d < 8; d++)
+        if (reduce_takes(all_reduces[op], dtypes[d]) && (d + i + op) % 3 == 0)
+          reduce_case(all_reduces[op], dtypes[d], i == 4 ? 2 : 3 + 32 * (i % 2), lengths_of_rows[i], op < 2 ? PLAIN : HUGE_TOO);
+}
+
+// Softmax along the first dim: rows lie side by side.
+static void test_softmax_columns(void **state) {
+  (void)state;
+  const int64_t rows[] = {33, 100, 300}, columns[] = {1, 31, 32, 65};
+  for (int r = 0; r < 3; r++)
+    for (int n = 0; n < 4; n++) {
+      maker m = maker_begin("columns");
+      int64_t sizes[] = {rows[r], columns[n]};
+      uint32_t x = maker_buffer(&m, FST_F32, 2, sizes, false), y = maker_buffer(&m, FST_F32, 2, sizes, true);
+      fst_kx a = var(&m), b = var(&m), vars[] = {a, b};
+      map_to(&m, vars, sizes, 2, y, softmax_of(&m, x, a, b, false, num(&m, rows[r])));
+      maker_run(&m, 1e-5);
+    }
+}
+
+#define CUDA_CASES(TEST) \
+  TEST(test_norm_lengths) \
+  TEST(test_reduce_lengths) \
+  TEST(test_softmax_columns)
+
+#endif
