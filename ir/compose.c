@@ -1,59 +1,34 @@
-#include "ir/compose.h"
-
+// Compositions: terms, tokens and expressions (ir/compose.h says what they mean).
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-// ---- what a name or an expression stands for ----
-typedef enum { TERM_UNKNOWN, TERM_VALUE, TERM_INT, TERM_FLOAT, TERM_BOOL, TERM_STR, TERM_NONE, TERM_LIST } term_kind;
-typedef struct term {
-  term_kind kind;
-  fst_value_id value;        // VALUE
-  fst_dim i;                 // INT
-  double f;                  // FLOAT
-  bool b;                    // BOOL
-  const char *text;          // STR, in the arena
-  uint32_t count;            // LIST
-  const struct term *items;
-} term;
-
-enum { COMPOSE_NAMES = 64, COMPOSE_ITEMS = 64 };
-typedef struct composer {
-  fst_infer *in;
-  fst_graph *graph;
-  const char *start, *at;
-  struct { const char *name; size_t len; term value; } names[COMPOSE_NAMES];
-  int name_count;
-  FST_VEC(fst_node_id) made;
-  fst_value_id *results;
-  bool done;                 // returned
-  int status;                // FST_INFER_OK, or why it stopped
-} composer;
+#include "ir/compose_internal.h"
 
 static term term_of_int(fst_dim i) { return (term){.kind = TERM_INT, .i = i}; }
 
 // A text that does not parse is a bug of the table, not of the user's model.
-static void text_wrong(const composer *c, const char *what) {
+void text_wrong(const composer *c, const char *what) {
   FST_UNREACHABLE("compose text of %s: expected %s at: %.40s", fst_op_name(fst_node_get(c->graph, c->in->node)->op), what, c->at);
 }
 
-static bool is_live(const composer *c) { return c->status == FST_INFER_OK && !c->done; }
+bool is_live(const composer *c) { return c->status == FST_INFER_OK && !c->done; }
 
-static void compose_stop(composer *c, int status, const char *message) {
+void compose_stop(composer *c, int status, const char *message) {
   if (c->status != FST_INFER_OK) return;
   c->status = status;
   c->in->message = message;
 }
 
 // ---- tokens ----
-static void skip_space(composer *c) {
+void skip_space(composer *c) {
   while (isspace((unsigned char)*c->at)) c->at++;
 }
 
 static bool is_word_char(char ch) { return isalnum((unsigned char)ch) || ch == '_'; }
 
-static bool take(composer *c, const char *token) {
+bool take(composer *c, const char *token) {
   skip_space(c);
   size_t len = strlen(token);
   if (strncmp(c->at, token, len)) return false;
@@ -62,11 +37,11 @@ static bool take(composer *c, const char *token) {
   return true;
 }
 
-static void expect(composer *c, const char *token) {
+void expect(composer *c, const char *token) {
   if (!take(c, token)) text_wrong(c, token);
 }
 
-static const char *take_name(composer *c, size_t *out_len) {
+const char *take_name(composer *c, size_t *out_len) {
   expect(c, "%");
   const char *name = c->at;
   while (is_word_char(*c->at)) c->at++;
@@ -74,13 +49,13 @@ static const char *take_name(composer *c, size_t *out_len) {
   return name;
 }
 
-static term *name_find(composer *c, const char *name, size_t len) {
+term *name_find(composer *c, const char *name, size_t len) {
   for (int i = c->name_count; i-- > 0;)
     if (c->names[i].len == len && !memcmp(c->names[i].name, name, len)) return &c->names[i].value;
   return NULL;
 }
 
-static void name_bind(composer *c, const char *name, size_t len, term value) {
+void name_bind(composer *c, const char *name, size_t len, term value) {
   term *known = name_find(c, name, len);
   if (!known) {
     FST_ASSERT(c->name_count < COMPOSE_NAMES, "too many names in a composition");
@@ -125,15 +100,14 @@ static fst_const const_of(composer *c, const term *t) {
   }
 }
 
-static fst_node_id node_insert(composer *c, fst_op op, const fst_value_id *operands, uint32_t count, uint32_t results) {
+fst_node_id node_insert(composer *c, fst_op op, const fst_value_id *operands, uint32_t count, uint32_t results) {
   fst_loc loc = fst_node_get(c->graph, c->in->node)->loc;
   fst_node_id node = fst_node_create(c->graph, op, operands, count, results, loc);
-  fst_node_insert_before(c->graph, c->in->node, node);
+  if (c->body.id) fst_node_append(c->graph, c->body, node);
+  else fst_node_insert_before(c->graph, c->in->node, node);
   fst_vec_push(&c->made, node);
   return node;
 }
-
-static fst_value_id value_of(composer *c, const term *t);
 
 static fst_value_id list_of(composer *c, const term *t) {
   fst_value_id items[COMPOSE_ITEMS];
@@ -159,7 +133,7 @@ static fst_value_id dim_of(composer *c, fst_dim dim) {
   return value;
 }
 
-static fst_value_id value_of(composer *c, const term *t) {
+fst_value_id value_of(composer *c, const term *t) {
   if (t->kind == TERM_VALUE) return t->value;
   fst_const literal = const_of(c, t);
   if (literal.id) return fst_graph_const(c->graph, literal);
@@ -194,7 +168,7 @@ static term term_of_const(composer *c, const fst_const_data *data) {
 }
 
 // What is known of a value when the template runs. Lists open only when nothing writes them.
-static term term_known(composer *c, const term *t) {
+term term_known(composer *c, const term *t) {
   if (t->kind != TERM_VALUE) return *t;
   const fst_const_data *data = fst_value_const(c->graph, t->value);
   const fst_value *value = fst_value_get(c->graph, t->value);
@@ -204,7 +178,7 @@ static term term_known(composer *c, const term *t) {
   return (term){.kind = TERM_UNKNOWN};
 }
 
-static term list_known(composer *c, const term *t) {
+term list_known(composer *c, const term *t) {
   if (t->kind != TERM_VALUE) return *t;
   term known = term_known(c, t);
   const fst_node *list = known.kind == TERM_LIST ? NULL : fst_list_items(c->graph, t->value);
@@ -212,9 +186,6 @@ static term list_known(composer *c, const term *t) {
 }
 
 // ---- expressions ----
-static term parse_expr(composer *c);
-static bool parse_cond(composer *c);
-
 static term parse_number(composer *c) {
   char *int_end, *float_end;
   long long whole = strtoll(c->at, &int_end, 10);
@@ -225,7 +196,7 @@ static term parse_number(composer *c) {
   return is_int ? term_of_int(fst_dim_const(c->in->dims, whole)) : (term){.kind = TERM_FLOAT, .f = real};
 }
 
-static term parse_string(composer *c) {
+term parse_string(composer *c) {
   const char *begin = ++c->at;
   while (*c->at && *c->at != '"' && *c->at != '\'') c->at++;
   const char *text = fst_arena_strndup(c->in->arena, begin, (size_t)(c->at - begin));
@@ -313,7 +284,8 @@ static term meta_function(composer *c, const char *name, size_t len, const term 
     term list = list_known(c, &args[0]);
     return list.kind == TERM_LIST ? term_of_int(fst_dim_const(c->in->dims, list.count)) : (term){0};
   }
-  term known = term_known(c, &args[0]);
+  term known = term_known(c, &args[0]), other = term_known(c, &args[1]);
+  if (IS("min")) return known.kind == TERM_INT && other.kind == TERM_INT ? term_of_int(fst_dim_min(c->in->dims, known.i, other.i)) : (term){0};
   double number = number_of(c, &known);
   if (isnan(number)) return (term){0};
   if (IS("sqrt")) return (term){.kind = TERM_FLOAT, .f = sqrt(number)};
@@ -327,7 +299,7 @@ static term meta_function(composer *c, const char *name, size_t len, const term 
 // ---- calls ----
 static bool is_list_type(const fst_schema_arg *arg) { return strchr(arg->type, '[') != NULL; }
 
-static term term_default(composer *c, const fst_schema_arg *arg) {
+term term_default(composer *c, const fst_schema_arg *arg) {
   if (!arg->default_text) return (term){.kind = TERM_NONE};
   const char *resume = c->at;
   c->at = arg->default_text;
@@ -344,10 +316,25 @@ static term term_spread(composer *c, const fst_schema_arg *arg, term value) {
   return term_list(c, items, arg->fixed_size);
 }
 
+static bool mentions_from(const fst_dims *dims, fst_dim d, uint32_t first) {
+  if (!fst_dim_is_known(d)) return false;
+  fst_dim_view v = fst_dim_open(dims, d);
+  if (v.kind == FST_DIM_SYMBOL) return v.symbol >= first;
+  for (uint32_t i = 0; i < v.count; i++)
+    if (mentions_from(dims, v.operands[i], first)) return true;
+  return false;
+}
+
+// Guards are checked before the composition. What a part asks of a loop's step the text answers for.
+static bool is_step_guard(const composer *c, const fst_infer_guard *g) {
+  return c->body.id && (mentions_from(c->in->dims, g->a, c->body_symbols) || mentions_from(c->in->dims, g->b, c->body_symbols));
+}
+
 static bool node_infer(composer *c, fst_node_id node) {
   fst_infer part = {0};
   int status = fst_infer_node(c->graph, node, c->in->arena, &part);
-  for (size_t i = 0; i < part.guards.len; i++) fst_vec_push(&c->in->guards, part.guards.data[i]);
+  for (size_t i = 0; i < part.guards.len; i++)
+    if (!is_step_guard(c, &part.guards.data[i])) fst_vec_push(&c->in->guards, part.guards.data[i]);
   fst_vec_free(&part.guards);
   if (status != FST_INFER_OK) compose_stop(c, status, part.message);
   return status == FST_INFER_OK;
@@ -376,7 +363,7 @@ static fst_node_id call_build(composer *c, fst_op op, term *args, uint32_t count
   return node_infer(c, node) ? node : FST_NO_NODE;
 }
 
-static fst_node_id parse_call(composer *c) {
+fst_node_id parse_call(composer *c) {
   skip_space(c);
   const char *name = c->at;
   while (is_word_char(*c->at) || *c->at == ':' || *c->at == '.') c->at++;
@@ -468,7 +455,7 @@ static term parse_product(composer *c) {
   }
 }
 
-static term parse_expr(composer *c) {
+term parse_expr(composer *c) {
   term left = parse_product(c);
   for (;;) {
     char op = take(c, "+") ? '+' : take(c, "-") ? '-' : 0;
@@ -555,170 +542,8 @@ static bool parse_conjunction(composer *c) {
   return all;
 }
 
-static bool parse_cond(composer *c) {
+bool parse_cond(composer *c) {
   bool any = parse_conjunction(c);
   while (take(c, "or")) any = parse_conjunction(c) || any;
   return any;
-}
-
-// ---- statements ----
-static void skip_block(composer *c) {
-  expect(c, "{");
-  for (int depth = 1; depth; c->at++) {
-    if (!*c->at) text_wrong(c, "}");
-    depth += *c->at == '{' ? 1 : *c->at == '}' ? -1 : 0;
-  }
-}
-
-static void run_statements(composer *c);
-
-static void run_block(composer *c, bool run) {
-  const char *begin = c->at;
-  if (run) {
-    expect(c, "{");
-    run_statements(c);
-    c->at = begin;
-  }
-  skip_block(c);
-}
-
-static void run_if(composer *c) {
-  bool holds = parse_cond(c);
-  run_block(c, holds && is_live(c));
-  if (!take(c, "else")) return;
-  if (!take(c, "if")) {
-    run_block(c, !holds && is_live(c));
-    return;
-  }
-  if (!holds) {
-    run_if(c);
-    return;
-  }
-  for (;;) {  // the rest of the chain is not looked at
-    while (*c->at && *c->at != '{') c->at++;
-    skip_block(c);
-    if (!take(c, "else")) return;
-  }
-}
-
-static void run_for(composer *c) {
-  size_t len;
-  const char *name = take_name(c, &len);
-  expect(c, "in");
-  term list = parse_expr(c), known = list_known(c, &list);
-  if (known.kind != TERM_LIST) compose_stop(c, FST_INFER_UNKNOWN, "the length of a list is not known");
-  const char *body = c->at;
-  for (uint32_t i = 0; i < known.count && is_live(c); i++) {
-    c->at = body;
-    name_bind(c, name, len, known.items[i]);
-    run_block(c, true);
-  }
-  c->at = body;
-  skip_block(c);
-}
-
-static void run_return(composer *c) {
-  uint32_t count = fst_node_get(c->graph, c->in->node)->result_count;
-  for (uint32_t i = 0; i < count; i++) {
-    if (i) expect(c, ",");
-    term value = parse_expr(c);
-    if (!is_live(c)) return;
-    c->results[i] = value_of(c, &value);
-  }
-  c->done = true;
-}
-
-static void run_assignment(composer *c) {
-  struct { const char *name; size_t len; } names[COMPOSE_ITEMS];
-  uint32_t count = 0;
-  do names[count].name = take_name(c, &names[count].len), count++;
-  while (take(c, ","));
-  expect(c, "=");
-  if (count == 1) {
-    term value = parse_expr(c);
-    if (is_live(c)) name_bind(c, names[0].name, names[0].len, value);
-    return;
-  }
-  fst_node_id node = parse_call(c);
-  for (uint32_t i = 0; node.id && i < count; i++)
-    name_bind(c, names[i].name, names[i].len, (term){.kind = TERM_VALUE, .value = fst_node_result(fst_node_get(c->graph, node), i)});
-}
-
-static void run_raise(composer *c) {
-  skip_space(c);
-  compose_stop(c, FST_INFER_RAISES, parse_string(c).text);
-}
-
-// Two sizes that must be equal: now if they are known, else when the call is made.
-static void run_require(composer *c) {
-  term left = parse_expr(c), a = term_known(c, &left);
-  expect(c, ",");
-  term right = parse_expr(c), b = term_known(c, &right);
-  expect(c, ",");
-  skip_space(c);
-  const char *text = parse_string(c).text;
-  if (!is_live(c)) return;
-  if (a.kind != TERM_INT || b.kind != TERM_INT) compose_stop(c, FST_INFER_UNKNOWN, "sizes that must be equal are not known");
-  else if (fst_dim_equal(c->in->dims, a.i, b.i) == 0) compose_stop(c, FST_INFER_RAISES, text);
-  else fst_infer_require_equal(c->in, a.i, b.i, text);
-}
-
-static void run_statements(composer *c) {
-  while (is_live(c)) {
-    skip_space(c);
-    if (!*c->at || *c->at == '}') return;
-    if (take(c, "if")) run_if(c);
-    else if (take(c, "for")) run_for(c);
-    else if (take(c, "return")) run_return(c);
-    else if (take(c, "raise")) run_raise(c);
-    else if (take(c, "require")) run_require(c);
-    else if (take(c, "fail")) compose_stop(c, FST_INFER_UNKNOWN, "this form of the op is not composed");
-    else run_assignment(c);
-  }
-}
-
-static void bind_arguments(composer *c) {
-  const fst_node *node = fst_node_get(c->graph, c->in->node);
-  const fst_schema *schema = fst_op_schema(node->op);
-  for (uint32_t i = 0; i < schema->arg_count; i++) {
-    term value = i < node->operand_count ? (term){.kind = TERM_VALUE, .value = fst_node_operand(node, i)} : term_default(c, &schema->args[i]);
-    name_bind(c, schema->args[i].name, strlen(schema->args[i].name), value);
-  }
-}
-
-static void nodes_erase(composer *c) {
-  while (c->made.len) fst_node_erase(c->graph, fst_vec_pop(&c->made));
-}
-
-static void composer_run(composer *c) {
-  const fst_op_info *info = fst_op_get(fst_node_get(c->graph, c->in->node)->op);
-  FST_ASSERT(info->compose, "no composition");
-  bind_arguments(c);
-  c->start = c->at = info->compose;
-  run_statements(c);
-  if (c->status == FST_INFER_OK && !c->done) compose_stop(c, FST_INFER_UNKNOWN, "this form of the op is not composed");
-  if (c->status != FST_INFER_OK) nodes_erase(c);
-}
-
-int fst_compose_build(fst_infer *in, fst_value_id *out_results) {
-  composer c = {.in = in, .graph = in->graph, .results = out_results};
-  composer_run(&c);
-  fst_vec_free(&c.made);
-  return c.status;
-}
-
-int fst_infer_compose(fst_infer *in) {
-  uint32_t count = fst_node_get(in->graph, in->node)->result_count;
-  fst_value_id *results = FST_NEW_ARRAY(in->arena, fst_value_id, count + 1);
-  composer c = {.in = in, .graph = in->graph, .results = results};
-  composer_run(&c);
-  for (uint32_t i = 0; c.status == FST_INFER_OK && i < count; i++) {
-    const fst_value *value = fst_value_get(in->graph, results[i]);
-    in->results[i] = value->type;
-    in->result_syms[i] = value->sym;
-    if (value->kind == FST_VALUE_CONST) in->result_consts[i] = value->constant;
-  }
-  nodes_erase(&c);
-  fst_vec_free(&c.made);
-  return c.status;
 }

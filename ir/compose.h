@@ -6,12 +6,16 @@
 //
 //   statement  %a = EXPR  |  %a, %b = CALL  |  return EXPR, ...  |  raise "text"  |  fail
 //              require SIZE, SIZE, "text"  |  if COND { ... } else { ... }  |  for %i in range(A, B) { ... }
+//              loop %i in STEPS carry %a, ... { ... }
 //   EXPR       CALL, [EXPR, ...], literals, dtype names (f32, b8), and arithmetic (+ - * / //) over
-//              rank(%x) len(%list) size(%x, D) dtype(%x) sqrt(E) int(E) and arguments with known values
+//              rank(%x) len(%list) size(%x, D) dtype(%x) sqrt(E) int(E) min(A, B) and arguments with known values
 //   CALL       aten::op.overload(EXPR, ...), trailing arguments that are left out have their schema default
 //   other      item(%list, I), range(A, B) (a list of at most 64 ints), lists joined by +,
 //              fresh(%n) (an int >= 0 that only the call can tell, usable as a size)
 //   COND       none(%x) known(%x) floating(%x) EXPR == EXPR (also != < <= > >=), not, and, or, ( )
+//
+// `for` writes its body once for each item; `loop` makes a Loop, for as many steps as the call tells. Carried values keep
+// their types, no value but these leaves the body, and steps are taken to be good where they are used as indices.
 //
 // A comparison of something not known is false, so `not %alpha == 1` also holds for an alpha that is only
 // known at run time. `fail` leaves the op as it is; so does running past the end.

@@ -56,8 +56,15 @@ static void value_rename(fst_graph *g, const renaming *r, fst_value_id id) {
 }
 
 static void nodes_rename(fst_graph *g, const renaming *r, fst_node_id from, fst_node_id end) {
-  for (fst_node_id n = from; !fst_node_eq(n, end); n = fst_node_get(g, n)->next)
-    for (uint32_t i = 0; i < fst_node_get(g, n)->result_count; i++) value_rename(g, r, fst_node_get(g, n)->results[i]);
+  for (fst_node_id id = from; !fst_node_eq(id, end); id = fst_node_get(g, id)->next) {
+    const fst_node *n = fst_node_get(g, id);
+    for (uint32_t i = 0; i < n->result_count; i++) value_rename(g, r, n->results[i]);
+    for (uint32_t b = 0; b < n->block_count; b++) {
+      const fst_block *block = fst_block_get(g, n->blocks[b]);
+      for (size_t i = 0; i < block->params.len; i++) value_rename(g, r, block->params.data[i]);
+      nodes_rename(g, r, block->first, FST_NO_NODE);
+    }
+  }
 }
 
 static fst_node_id first_after(fst_graph *g, fst_node_id before, fst_block_id block) {
