@@ -145,6 +145,7 @@ static fst_status request_fill(request *r, const fst_source *source, const fst_c
   if (!o->signature_count) FST_TRY(signatures_default(r, source));
   r->passes = pipeline_options(&o->passes, r->targets.len ? r->targets.data[0] : NULL);
   source->import.module->device_kind = !r->archs.len ? FST_DEVICE_CPU : r->targets.len ? FST_DEVICE_UNKNOWN : FST_DEVICE_CUDA;
+  r->passes.trial = source->import.trial.run ? &source->import.trial : NULL;
   r->passes.allow_fallback = o->allow_fallback;
   r->rq = (fst_compile_request){
       .module = source->import.module,

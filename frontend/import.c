@@ -43,11 +43,29 @@ static fst_status import_parse(const char *path, const fst_text *text, fst_impor
   return fst_module_map(out->module, out->archive.data, out->archive.size, out->side.data, out->side.size);
 }
 
+static bool trial_run(void *context, const char *schema, uint32_t count, const fst_meta_val *args, uint32_t results, fst_meta_val *out) {
+  union { void *at; fst_torch_try_fn call; } tries = {.at = context};
+  char *error = NULL;
+  int32_t code = tries.call(schema, count, args, results, out, &error);
+  free(error);
+  return code == 0;
+}
+
+// The bridge is open already.
+static fst_status trial_open(const char *bridge, fst_meta_trial *out) {
+  void *library;
+  FST_TRY(fst_bridge_open(bridge, &library));
+  FST_TRY(fst_bridge_symbol(library, FST_TORCH_TRY, &out->context));
+  out->run = trial_run;
+  return NULL;
+}
+
 fst_status fst_import_archive(const char *path, const fst_import_options *options, fst_import *out) {
   fst_import made = {0};
   fst_text text = {0};
   fst_status status = fst_import_text(path, options, &text, &made.side);
   if (!status) status = import_parse(path, &text, &made);
+  if (!status) status = trial_open(options ? options->bridge : NULL, &made.trial);
   fst_text_deinit(&text);
   if (status) {
     fst_import_deinit(&made);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "base/file.h"
+#include "base/meta.h"
 #include "base/status.h"
 #include "base/text.h"
 
@@ -20,6 +21,7 @@ typedef struct fst_import_options {
 typedef struct fst_import {
   struct fst_module *module;        // stage `imported`, verified, storages mapped
   fst_mapping archive, side;        // outlive the module
+  fst_meta_trial trial;             // of ops, by the bridge that imported; run NULL: there is none
 } fst_import;
 
 // `options` may be NULL. The file must not change while the import lives.

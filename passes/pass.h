@@ -2,6 +2,7 @@
 #ifndef FST_PASSES_PASS_H
 #define FST_PASSES_PASS_H
 
+#include "base/meta.h"
 #include "passes/alias.h"
 
 // What passes may ask to hold when they run. The manager brings about what a pass requires and does not hold yet, and
@@ -44,6 +45,7 @@ typedef struct fst_pipeline_options {
   bool time, stats;
   bool allow_fallback;         // ops may run through libtorch
   const struct fst_target *target;
+  const fst_meta_trial *trial;  // what ops that run through libtorch give; NULL: not known
   void (*dump)(void *context, const char *pass, const char *text);
   void *dump_context;
 } fst_pipeline_options;

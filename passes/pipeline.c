@@ -24,7 +24,7 @@ fst_status fst_pipeline_lower(fst_graph *graph, fst_state_forms *state, fst_stag
   fst_graph *made;
   bool begun = graph->stage >= FST_STAGE_TYPED;
   if (begun) made = fst_graph_clone(graph, graph->name);
-  else FST_TRY(fst_specialize(graph, state, &made));
+  else FST_TRY(fst_specialize(graph, state, options ? options->trial : NULL, &made));
   for (size_t i = 0; i < sizeof steps / sizeof *steps && steps[i].to <= until; i++) {
     if (steps[i].falls_back && !(options && options->allow_fallback)) continue;
     if (begun && steps[i].to <= graph->stage && steps[i].to != FST_STAGE_PLANNED) continue;   // places are not part of a graph's text

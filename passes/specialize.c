@@ -512,11 +512,12 @@ fst_status eval_as(specializer *sp, world *w, fst_node_id old, fst_op op) {
   if (eval_scalar(sp, w, old, made)) return NULL;
 
   const fst_op_info *info = op == FST_OP_UNKNOWN ? NULL : fst_op_get(op);
+  fst_arena_reset(&sp->scratch);
   if (!info || !info->infer) {
+    try_results(sp, made);
     bind_results(sp, w, old, made, NULL);
     return NULL;
   }
-  fst_arena_reset(&sp->scratch);
   fst_infer in = {0};
   int outcome = fst_infer_node(sp->out, made, &sp->scratch, &in);
   adopt_symbols(sp, w->block);
@@ -525,6 +526,7 @@ fst_status eval_as(specializer *sp, world *w, fst_node_id old, fst_op op) {
     emit_raise(sp, w, "builtins.RuntimeError", in.message ? in.message : "", from->loc);
   } else {
     if (outcome == FST_INFER_OK) emit_guards(sp, w, &in, made, from->loc);
+    if (outcome != FST_INFER_OK) try_results(sp, made);
     if (outcome != FST_INFER_OK) bind_results(sp, w, old, made, NULL);
     else if (!bind_items(sp, w, old, made)) bind_results(sp, w, old, made, &in);
   }
@@ -689,8 +691,8 @@ static fst_status walk_once(specializer *sp, fst_graph **out) {
   return status;
 }
 
-fst_status fst_specialize(fst_graph *source, fst_state_forms *state, fst_graph **out_graph) {
-  specializer sp = {.src = source, .state = state, .budget = EMIT_BUDGET};
+fst_status fst_specialize(fst_graph *source, fst_state_forms *state, const fst_meta_trial *trial, fst_graph **out_graph) {
+  specializer sp = {.src = source, .state = state, .trial = trial, .budget = EMIT_BUDGET};
   fst_arena_init(&sp.arena);
   fst_arena_init(&sp.scratch);
   sp.slots = state ? state->count : 0;
@@ -726,7 +728,7 @@ fst_status fst_specialize(fst_graph *source, fst_state_forms *state, fst_graph *
 fst_status fst_pass_specialize(fst_pass_ctx *pc, fst_graph *graph) {
   fst_graph *typed;
   if (!fst_pass_allow(pc)) return NULL;
-  FST_TRY(fst_specialize(graph, NULL, &typed));
+  FST_TRY(fst_specialize(graph, NULL, NULL, &typed));
   fst_graph old = *graph;
   *graph = *typed;
   *typed = old;

@@ -34,8 +34,9 @@ typedef struct fst_state_forms {
   FST_VEC(fst_slot_form) left;   // vectors one after the other
 } fst_state_forms;
 
-// `state` may be NULL: slots then have the types their fst::state_get nodes show.
-fst_status fst_specialize(fst_graph *source, fst_state_forms *state, fst_graph **out_graph);
+// `state` may be NULL: slots then have the types their fst::state_get nodes show. `trial` says what ops give that have no
+// inference of ours; NULL: nobody does.
+fst_status fst_specialize(fst_graph *source, fst_state_forms *state, const fst_meta_trial *trial, fst_graph **out_graph);
 // The same in place, with the types the graph's own state_get nodes show (for tests of the pass).
 fst_status fst_pass_specialize(fst_pass_ctx *pc, fst_graph *graph);
 

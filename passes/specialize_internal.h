@@ -84,6 +84,7 @@ typedef struct specializer {
   fst_arena scratch;             // inference, reset per node
   uint32_t slots;
   fst_state_forms *state;
+  const fst_meta_trial *trial;
   uint32_t *position;            // by node id of the old graph: place in its block
   FST_VEC(fst_block_id) symbol_block;   // by symbol of the new graph: block that defines it
   FST_VEC(fst_block_id) block_moved;    // by block id of the new graph: where its nodes were spliced to
@@ -153,6 +154,10 @@ void note_site(specializer *sp, fst_value_id made, uint32_t site);
 // ---- tensors that change their sizes (specialize_reshape.c) ----
 // *out_done is false, with nothing changed, when the tensor may be known by other names.
 fst_status eval_reshape(specializer *sp, world *w, fst_node_id node, bool *out_done);
+
+// ---- ops that libtorch runs (specialize_trial.c) ----
+// Types of the node's tensors, as far as trying the op tells.
+void try_results(specializer *sp, fst_node_id node);
 
 // ---- integers as expressions (specialize_int.c) ----
 // Value of a SCALAR op on ints as an expression, its truth if it is a comparison, or unknown.

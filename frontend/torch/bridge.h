@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "base/bridge_abi.h"
+#include "base/meta.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,6 +29,10 @@ typedef struct fst_torch_import_options {
 // is the caller's. *out_text is freed with free(). `options` may be NULL.
 typedef int32_t (*fst_torch_import_fn)(const char *archive_path, const fst_torch_import_options *options, char **out_text, size_t *out_len, int *out_side_fd, char **out_error);
 #define FST_TORCH_IMPORT "fst_torch_import"
+
+// What the op gives for arguments of these types and sizes, see base/meta.h. Threads: any.
+typedef int32_t (*fst_torch_try_fn)(const char *schema, uint32_t count, const fst_meta_val *args, uint32_t results, fst_meta_val *out, char **out_error);
+#define FST_TORCH_TRY "fst_torch_try"
 
 // ---- whole archives in libtorch ----
 typedef struct fst_torch_model fst_torch_model;

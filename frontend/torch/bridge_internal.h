@@ -3,6 +3,7 @@
 #define FST_FRONTEND_TORCH_BRIDGE_INTERNAL_H
 
 #include <ATen/core/ivalue.h>
+#include <c10/core/ScalarType.h>
 #include <c10/core/Storage.h>
 
 #include <functional>
@@ -25,6 +26,7 @@ class Tensor;
 }
 namespace torch::jit {
 struct Module;
+struct Operator;
 }
 
 namespace fst {
@@ -36,6 +38,9 @@ struct failure {
   int32_t code;  // fst_code
   std::string message;
 };
+
+// "ns::name.overload(...) -> ..." or just the name.
+std::shared_ptr<torch::jit::Operator> operator_find(const std::string &schema);
 
 void load_libraries(const fst_torch_import_options *options);
 
@@ -56,6 +61,7 @@ struct import_result {
 import_result module_write(torch::jit::Module &module, const archive_bytes &archive, const std::string &source);
 
 // ---- values between us and libtorch ----
+bool is_our_dtype(c10::ScalarType dtype);
 // One call's worth of conversions: what is the same object on one side is the same on the other. Tensors are
 // not copied: each side's storage holds a reference on the other's.
 class converter {

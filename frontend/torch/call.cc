@@ -13,12 +13,10 @@
 static_assert(TORCH_VERSION_MAJOR == FST_TORCH_MAJOR && TORCH_VERSION_MINOR == FST_TORCH_MINOR, "the bridge is written for another libtorch");
 
 namespace fst {
-namespace {
 
 using c10::IValue;
 using torch::jit::Operator;
 
-// "ns::name.overload(...) -> ..." or just the name.
 std::shared_ptr<Operator> operator_find(const std::string &schema) {
   std::string full = schema.substr(0, schema.find('('));
   size_t dot = full.rfind('.');
@@ -31,6 +29,8 @@ std::shared_ptr<Operator> operator_find(const std::string &schema) {
     if (op->schema().overload_name() == overload) return op;
   throw failure{FST_ERR_UNSUPPORTED, "this libtorch has no such op; a library of custom ops may be missing"};
 }
+
+namespace {
 
 bool writes_arguments(const c10::FunctionSchema &schema) {
   if (schema.is_vararg()) return true;

@@ -14,6 +14,17 @@
 #include "frontend/torch/bridge_internal.h"
 
 namespace fst {
+
+bool is_our_dtype(c10::ScalarType dtype) {
+  switch (static_cast<int>(dtype)) {
+#define X(id, number, short_name, torch_name, np_name, word, bytes, kind) case number:
+    FST_DTYPES(X)
+#undef X
+      return true;
+    default: return false;
+  }
+}
+
 namespace {
 
 using c10::IValue;
@@ -99,16 +110,6 @@ void drop_opaque(void *handle) { delete static_cast<IValue *>(handle); }
 
 c10::Device device_of(int kind, int index) {
   return kind == 1 ? c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index)) : c10::Device(c10::kCPU);
-}
-
-bool is_our_dtype(c10::ScalarType dtype) {
-  switch (static_cast<int>(dtype)) {
-#define X(id, number, short_name, torch_name, np_name, word, bytes, kind) case number:
-    FST_DTYPES(X)
-#undef X
-      return true;
-    default: return false;
-  }
 }
 
 // Does a strided descriptor say all there is to the tensor?
