@@ -71,4 +71,20 @@ __device__ __forceinline__ u16 f32_bf16(float a) {
   asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(out) : "f"(a));
   return out;
 }
+// Four 8 by 8 matrices of 16-bit elements from shared memory; lane 8 * i + r gives the address of line r of matrix i.
+__device__ __forceinline__ void fst_ldmatrix(u32 *out, const u16 *line) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];" : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3]) : "r"((u32)__cvta_generic_to_shared(line)));
+}
+__device__ __forceinline__ void fst_ldmatrix_turned(u32 *out, const u16 *line) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];" : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3]) : "r"((u32)__cvta_generic_to_shared(line)));
+}
+// c (16 by 8) += a (16 by 16) b (16 by 8), products exact, sums in f32.
+__device__ __forceinline__ void fst_mma_f16(float *c, const u32 *a, const u32 *b) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+__device__ __forceinline__ void fst_mma_bf16(float *c, const u32 *a, const u32 *b) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
 #endif

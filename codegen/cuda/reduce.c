@@ -94,7 +94,7 @@ const char *fst_cu_reduce(fst_cu *c, fst_kx x) {
   fst_cu_line(c, "%s %s = %s;", fst_cu_type(dtype), acc.value, fst_cu_reduce_start(c, reduce));
   if (fst_cu_is_arg(reduce)) {
     acc.position = fst_cu_name(c, "at");
-    acc.at = fst_cu_name(c, "n");
+    acc.at = fst_cu_name(c, "round");
     fst_cu_line(c, "i64 %s = 0, %s = 0;", acc.position, acc.at);
   }
   size_t scope = fst_cu_scope(c);

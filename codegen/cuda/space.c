@@ -24,14 +24,14 @@ void fst_cu_space_declare(fst_cu *c, fst_cu_space *s) {
     const char *extent = fst_cu_expr(c, s->extents[i]);
     run = run ? fst_cu_format(c, "%s * %s", run, extent) : extent;
     if (s->merged[i]) continue;
-    s->sizes[i] = fst_cu_name(c, "n");
+    s->sizes[i] = fst_cu_name(c, "size");
     fst_cu_line(c, "const i64 %s = %s;", s->sizes[i], run);
     total = total ? fst_cu_format(c, "%s * %s", total, s->sizes[i]) : s->sizes[i];
     run = NULL;
   }
   s->total = total ? total : "1ll";
   if (is_single(s)) return;
-  s->total = fst_cu_name(c, "n");
+  s->total = fst_cu_name(c, "size");
   fst_cu_line(c, "const i64 %s = %s;", s->total, total);
 }
 

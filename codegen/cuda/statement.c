@@ -157,7 +157,7 @@ static void compact_launch(fst_cu_kernel *m, const plain *p) {
 
 void fst_cu_statement(fst_cu_kernel *m, const fst_kstmt *stmt) {
   plain p = {.stmt = stmt, .serial_end = stmt->var_count};
-  if (fst_cu_pointwise(m, stmt) || fst_cu_rows(m, stmt)) return;
+  if (fst_cu_pointwise(m, stmt) || fst_cu_gemm(m, stmt) || fst_cu_rows(m, stmt)) return;
   switch (stmt->kind) {
     case FST_KSTMT_MAP:
       p.parallel = fst_cu_box(m->k, stmt, stmt->var_count);

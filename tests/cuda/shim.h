@@ -185,4 +185,40 @@ static inline unsigned short f32_bf16(float a) {
   return (unsigned short)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+// ldmatrix: each lane gets two elements of every matrix; turned, of its transpose.
+static inline void shim_ldmatrix(unsigned *out, const unsigned short *line, bool turned) {
+  const unsigned short *lines[SHIM_WARP];
+  if ((uintptr_t)line % 16) shim_fail("ldmatrix of an address that is no multiple of 16");
+  memcpy(shim_slots[shim_current], &line, sizeof line);
+  shim_warp_meet();
+  for (unsigned l = 0; l < SHIM_WARP; l++) memcpy(&lines[l], shim_slots[shim_current / SHIM_WARP * SHIM_WARP + l], sizeof line);
+  for (unsigned i = 0; i < 4; i++) {
+    unsigned g = shim_lane() / 4, t = shim_lane() % 4 * 2;
+    unsigned low = turned ? lines[8 * i + t][g] : lines[8 * i + g][t], high = turned ? lines[8 * i + t + 1][g] : lines[8 * i + g][t + 1];
+    out[i] = low | high << 16;
+  }
+  shim_warp_meet();
+}
+static inline void fst_ldmatrix(unsigned *out, const unsigned short *line) { shim_ldmatrix(out, line, false); }
+static inline void fst_ldmatrix_turned(unsigned *out, const unsigned short *line) { shim_ldmatrix(out, line, true); }
+
+// mma.m16n8k16: lane 4 * g + t holds rows g and g + 8 of a and c, column g of b.
+static inline void shim_mma(float *c, const unsigned *a, const unsigned *b, float (*widen)(unsigned short)) {
+  unsigned own[6] = {a[0], a[1], a[2], a[3], b[0], b[1]}, all[SHIM_WARP][6];
+  memcpy(shim_slots[shim_current], own, sizeof own);
+  shim_warp_meet();
+  for (unsigned l = 0; l < SHIM_WARP; l++) memcpy(all[l], shim_slots[shim_current / SHIM_WARP * SHIM_WARP + l], sizeof own);
+  for (unsigned i = 0; i < 4; i++) {
+    unsigned row = shim_lane() / 4, column = shim_lane() % 4 * 2 + i % 2;
+    for (unsigned k = 0; k < 16; k++) {
+      unsigned x = all[row * 4 + k % 8 / 2][i / 2 + k / 8 * 2], y = all[column * 4 + k % 8 / 2][4 + k / 8];
+      c[i] += widen((unsigned short)(x >> k % 2 * 16)) * widen((unsigned short)(y >> k % 2 * 16));
+    }
+  }
+  shim_warp_meet();
+}
+static inline float shim_bf16_f32(unsigned short a) { return __uint_as_float((unsigned)a << 16); }
+static inline void fst_mma_f16(float *c, const unsigned *a, const unsigned *b) { shim_mma(c, a, b, f16_f32); }
+static inline void fst_mma_bf16(float *c, const unsigned *a, const unsigned *b) { shim_mma(c, a, b, shim_bf16_f32); }
+
 #endif

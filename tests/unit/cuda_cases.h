@@ -3,6 +3,7 @@
 #ifndef FST_TESTS_CUDA_CASES_H
 #define FST_TESTS_CUDA_CASES_H
 
+#include "contract_cases.h"
 #include "kernel_cases.h"
 
 static uint32_t symbolic_buffer(maker *m, fst_dtype dtype, fst_kx rows, fst_kx n, size_t elements, bool written) {
@@ -79,7 +80,68 @@ static void test_softmax_columns(void **state) {
     }
 }
 
+// Tiles that are whole and that are not, on the FMA units and on the tensor cores.
+static void test_tiles(void **state) {
+  (void)state;
+  const fst_dtype in[] = {FST_F32, FST_F16, FST_BF16, FST_F64, FST_I8}, out[] = {FST_F32, FST_F32, FST_F32, FST_F64, FST_F32};
+  for (int d = 0; d < 5; d++)
+    for (int form = PLAIN_B; form <= TRANSPOSED_B; form++) {
+      matmul_case(in[d], out[d], 9, 16, 16, (right_form)form);
+      matmul_case(in[d], out[d], 70, 67, 45, (right_form)form);
+      matmul_case(in[d], out[d], 64, 128, 64, (right_form)form);
+      matmul_case(in[d], out[d], 130, 72, 72, (right_form)form);
+    }
+}
+
+// Sizes that are parameters: a block takes the large tile.
+static void large_tile_case(fst_dtype in, int64_t rows, int64_t columns, int64_t depth, bool turned) {
+  maker m = maker_begin("large_tile");
+  fst_kx er = fst_kernel_param(m.k, FST_I64), ec = fst_kernel_param(m.k, FST_I64), ed = fst_kernel_param(m.k, FST_I64);
+  m.c.params[0] = (uint64_t)rows;
+  m.c.params[1] = (uint64_t)columns;
+  m.c.params[2] = (uint64_t)depth;
+  uint32_t a = symbolic_buffer(&m, in, er, ed, (size_t)(rows * depth), false), y = symbolic_buffer(&m, FST_F32, er, ec, (size_t)(rows * columns), true);
+  uint32_t b = symbolic_buffer(&m, in, turned ? ec : ed, turned ? ed : ec, (size_t)(columns * depth), false);
+  fst_kx i = var(&m), j = var(&m), k = var(&m), at[] = {i, j}, left[] = {i, k}, right[] = {turned ? j : k, turned ? k : j}, extents[] = {er, ec};
+  fst_kx product = mul(&m, fst_kx_convert(m.k, fst_kx_load(m.k, a, left), FST_F32), fst_kx_convert(m.k, fst_kx_load(m.k, b, right), FST_F32));
+  fst_kstore store = {y, fst_kx_reduce(m.k, FST_REDUCE_SUM, &k, &ed, 1, product), 2, at};
+  fst_kernel_map(m.k, at, extents, 2, &store, 1);
+  maker_run(&m, 1e-4);
+}
+
+static void test_large_tiles(void **state) {
+  (void)state;
+  const fst_dtype in[] = {FST_F32, FST_F16, FST_BF16};
+  for (int d = 0; d < 3; d++)
+    for (int turned = 0; turned < 2; turned++) {
+      large_tile_case(in[d], 130, 152, 40, turned);
+      large_tile_case(in[d], 127, 129, 33, turned);
+      large_tile_case(in[d], 256, 8, 8, turned);
+      large_tile_case(in[d], 0, 8, 8, turned);
+      large_tile_case(in[d], 5, 8, 0, turned);
+    }
+}
+
+// y = b^T a^T, the left side's neighbours in memory being rows: x[k, i] w[k, j] in f16.
+static void test_turned_tiles(void **state) {
+  (void)state;
+  const fst_dtype in[] = {FST_F16, FST_F32};
+  for (int d = 0; d < 2; d++)
+    for (int64_t rows = 56; rows <= 72; rows += 8) {
+      maker m = maker_begin("turned");
+      int64_t depth = 40, columns = 88, a_sizes[] = {depth, rows}, b_sizes[] = {depth, columns}, sizes[] = {rows, columns};
+      uint32_t a = maker_buffer(&m, in[d], 2, a_sizes, false), b = maker_buffer(&m, in[d], 2, b_sizes, false), y = maker_buffer(&m, in[d], 2, sizes, true);
+      fst_kx i = var(&m), j = var(&m), k = var(&m), at[] = {i, j}, left[] = {k, i}, right[] = {k, j};
+      fst_kx product = mul(&m, fst_kx_convert(m.k, fst_kx_load(m.k, a, left), FST_F32), fst_kx_convert(m.k, fst_kx_load(m.k, b, right), FST_F32));
+      map_to(&m, at, sizes, 2, y, fst_kx_convert(m.k, sum_of(&m, k, depth, product), in[d]));
+      maker_run(&m, d ? 1e-4 : 2e-3);
+    }
+}
+
 #define CUDA_CASES(TEST) \
+  TEST(test_tiles) \
+  TEST(test_turned_tiles) \
+  TEST(test_large_tiles) \
   TEST(test_norm_lengths) \
   TEST(test_reduce_lengths) \
   TEST(test_softmax_columns)
