@@ -12,7 +12,7 @@ typedef struct dtype_row {
 
 static const dtype_row rows[] = {
 #define X(id, number, short_name, torch_name, np_name, word, bytes, kind) {FST_##id, {short_name, torch_name, np_name}, word, bytes, kind},
-    FST_DTYPES(X)
+    FST_DTYPES(X) FST_FOREIGN_DTYPES(X)
 #undef X
 };
 static const dtype_row unknown = {FST_DTYPE_UNKNOWN, {"?", "?", "?"}, "Unknown", 0, FST_KIND_NONE};
@@ -34,7 +34,7 @@ const char *fst_dtype_word(fst_dtype dtype) { return dtype_find(dtype)->word; }
 
 fst_dtype fst_dtype_from_name(const char *name, size_t len) {
   for (int i = 0; i < ROW_COUNT; i++)
-    for (int n = 0; n < 3; n++)
+    for (int n = 0; n < 3 && rows[i].kind != FST_KIND_NONE; n++)
       if (strlen(rows[i].names[n]) == len && memcmp(rows[i].names[n], name, len) == 0) return rows[i].dtype;
   return FST_DTYPE_UNKNOWN;
 }

@@ -22,6 +22,13 @@
   X(BOOL, 11, "b8", "torch.bool", "bool", "Bool", 1, FST_KIND_BOOL)                     \
   X(BF16, 15, "bf16", "torch.bfloat16", "bfloat16", "BFloat16", 2, FST_KIND_FLOAT)
 
+// Types that no model computes with, but that callers' tensors may have, to be refused by name. They have a size and names; no
+// name stands for them in a type's text.
+#define FST_FOREIGN_DTYPES(X)                                    \
+  X(U16, 27, "u16", "torch.uint16", "uint16", "UInt16", 2, FST_KIND_NONE) \
+  X(U32, 28, "u32", "torch.uint32", "uint32", "UInt32", 4, FST_KIND_NONE) \
+  X(U64, 29, "u64", "torch.uint64", "uint64", "UInt64", 8, FST_KIND_NONE)
+
 typedef enum {
   FST_KIND_NONE,
   FST_KIND_BOOL,
@@ -33,7 +40,7 @@ typedef enum {
 
 typedef enum {
 #define X(id, number, short_name, torch_name, np_name, word, bytes, kind) FST_##id = number,
-  FST_DTYPES(X)
+  FST_DTYPES(X) FST_FOREIGN_DTYPES(X)
 #undef X
   FST_DTYPE_UNKNOWN = 127,
 } fst_dtype;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -215,3 +216,13 @@ const char *fst_path_base(const char *path) {
   const char *slash = strrchr(path, '/');
   return slash ? slash + 1 : path;
 }
+
+static int entry_remove(const char *path, const struct stat *info, int kind, struct FTW *at) {
+  (void)info;
+  (void)kind;
+  (void)at;
+  remove(path);
+  return 0;
+}
+
+void fst_file_remove_tree(const char *path) { nftw(path, entry_remove, 16, FTW_DEPTH | FTW_PHYS); }

@@ -39,6 +39,9 @@ fst_status fst_file_write_atomic(const char *path, const void *bytes, size_t len
 // Writes all bytes to a descriptor, going on after interruptions and short writes.
 fst_status fst_fd_write(int fd, const char *name, const void *bytes, size_t len);
 
+// A file, or a folder with all that is in it; what cannot be removed stays.
+void fst_file_remove_tree(const char *path);
+
 bool fst_file_is_directory(const char *path);
 bool fst_file_exists(const char *path);
 const char *fst_path_base(const char *path);  // after the last '/'

@@ -7,6 +7,8 @@ int fst_command_compile(int argc, char **argv);
 int fst_command_bench(int argc, char **argv);
 int fst_command_check(int argc, char **argv);
 int fst_command_dump(int argc, char **argv);
+int fst_command_pack(int argc, char **argv);
+int fst_command_test(int argc, char **argv);
 int fst_command_inspect(int argc, char **argv);
 int fst_command_opt(int argc, char **argv);
 
@@ -33,6 +35,14 @@ int fst_command_opt(int argc, char **argv);
   "A Neuropod's input spec says it already. With several `--method NAME` each\n"                       \
   "is followed by its own inputs."
 #define FST_COMPILE_DETAILS "Refuses, by name, what has no native code. A Neuropod stays a Neuropod.\n" FST_SIGNATURE_DETAILS
+#define FST_PACK_DETAILS                                                                          \
+  "MODEL is an archive. Specs say what every input and output is: float32 float64 string int8..int64 uint8..uint64,\n" \
+  "and of each dimension its size, a name (equal names, equal sizes) or `?` for any:\n"          \
+  "  --input 'x: float32[batch, 3]' --input 'names: string[?]' --output 'out: float32[batch]'\n" \
+  "With test data the package is tried at once; one that fails is removed."
+#define FST_TEST_DETAILS                                                                          \
+  "Calls the model with the inputs that are stored in the package, compares what is stored of the outputs, and runs the\n" \
+  "same inputs through PyTorch where the package still holds the archive. Exit code 0: all equal."
 #define FST_DUMP_DETAILS "Stages: imported, inlined, typed, functional, fused, planned, llvm, asm.\n" FST_SIGNATURE_DETAILS
 #define FST_OPT_DETAILS "FILE may be `-` for standard input. Without --passes the text is only parsed, verified and printed."
 

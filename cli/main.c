@@ -13,6 +13,8 @@ const fst_command fst_commands[] = {
     {"bench", "MODEL", "Measure a model, alone or beside PyTorch.", FST_BENCH_DETAILS, fst_command_bench},
     {"check", "MODEL OTHER", "Run two models on the same inputs and compare the results.", FST_CHECK_DETAILS, fst_command_check},
     {"dump", "MODEL", "Print a model's IR at any stage of compilation.", FST_DUMP_DETAILS, fst_command_dump},
+    {"pack", "[MODEL] -o PACKAGE", "Make a Neuropod from an archive.", FST_PACK_DETAILS, fst_command_pack},
+    {"test", "PACKAGE", "Run the test data that a Neuropod holds.", FST_TEST_DETAILS, fst_command_test},
     {"inspect", "FILE.fst", "Print what a compiled file holds, and verify its checksums.", NULL, fst_command_inspect},
     {"opt", "FILE.ir", "Run passes over IR text.", FST_OPT_DETAILS, fst_command_opt},
 };

@@ -13,7 +13,7 @@ if(python_sources)
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/python/firesteel
     BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN;$ORIGIN/../../lib")
 endif()
-file(GLOB_RECURSE python_files CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/python python/firesteel/*.py)
+file(GLOB_RECURSE python_files CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/python python/firesteel/*.py python/neuropod/*.py)
 set(python_copies)
 foreach(file ${python_files})
   add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/python/${file}

@@ -9,14 +9,12 @@
 #include <zip.h>
 
 #include "base/vec.h"
+#include "driver/zip_attributes.h"
 
 enum {
   LOCAL_HEADER = 30, EXTRA_HEADER = 4, EXTRA_ID = 0x5346,  // "FS"
   EXTRA_MAX = 65535 - EXTRA_HEADER,
-  DATE_2000_01_01 = (20 << 9) | (1 << 5) | 1,
 };
-// Unix, regular file, rw-r--r--: what unpackers make of it.
-#define FILE_ATTRIBUTES (0100644u << 16)
 #define FILLER_NAME "0/compiled/filler"
 #define LARGEST_FILE 0xf0000000u  // beyond, libzip adds 64-bit fields of its own
 
@@ -61,8 +59,8 @@ static fst_status member_add(zip_t *zip, const placed *p) {
     return zip_failed(zip, m->name);
   }
   zip_uint64_t index = (zip_uint64_t)at;
-  bool ok = zip_set_file_compression(zip, index, ZIP_CM_STORE, 0) == 0 && zip_file_set_dostime(zip, index, 0, DATE_2000_01_01, 0) == 0 &&
-            zip_file_set_external_attributes(zip, index, 0, ZIP_OPSYS_UNIX, FILE_ATTRIBUTES) == 0;
+  bool ok = zip_set_file_compression(zip, index, ZIP_CM_STORE, 0) == 0 && zip_file_set_dostime(zip, index, 0, FST_ZIP_DATE, 0) == 0 &&
+            zip_file_set_external_attributes(zip, index, 0, ZIP_OPSYS_UNIX, FST_ZIP_FILE_ATTRIBUTES) == 0;
   if (ok && m->align > 1)
     ok = zip_file_extra_field_set(zip, index, EXTRA_ID, ZIP_EXTRA_FIELD_NEW, zeros, (zip_uint16_t)p->padding, ZIP_FL_LOCAL) == 0;
   return ok ? NULL : zip_failed(zip, m->name);

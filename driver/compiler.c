@@ -7,6 +7,7 @@
 #include "driver/artifact.h"
 #include "driver/compile.h"
 #include "driver/device_image.h"
+#include "driver/pack.h"
 #include "driver/source.h"
 #include "driver/test_data.h"
 #include "passes/canonicalize.h"
@@ -187,7 +188,7 @@ static void member_push(member_list *list, const char *name, const void *bytes, 
 static void members_collect(const fst_source *source, bool strip_source, const fst_compiled *compiled, const void *plan, size_t plan_len, fst_arena *arena, member_list *out) {
   for (size_t i = 0; source->is_package && i < source->package.files.len; i++) {
     const fst_package_file *file = &source->package.files.data[i];
-    if (!strip_source || !strcmp(file->name, "config.json")) member_push(out, file->name, file->bytes, file->len, 0);
+    if (!strip_source || !strcmp(file->name, "config.json") || !strcmp(file->name, "test_data.pkl")) member_push(out, file->name, file->bytes, file->len, 0);
   }
   member_push(out, "0/compiled/plan.bin", plan, plan_len, 8);
   for (size_t i = 0; i < compiled->images.len; i++) {
@@ -323,6 +324,23 @@ static fst_status compiler_test_data(const char *path, fst_test_data *out) {
   return status;
 }
 
+static fst_status compiler_package_file(const char *path, const char *name, void **out_bytes, size_t *out_len) {
+  fst_package package;
+  FST_TRY(fst_package_open(path, &package));
+  const fst_package_file *file = fst_package_file_find(&package, name);
+  char *bytes = file ? malloc(file->len + 1) : NULL;
+  fst_status status = NULL;
+  if (!file) status = FST_FAIL(FST_ERR_NOT_FOUND, "the package '%s' has no member %s", path, name);
+  else if (!bytes) status = FST_FAIL(FST_ERR_RESOURCE, "out of memory");
+  else memcpy(bytes, file->bytes, file->len);
+  if (!status) {
+    *out_bytes = bytes;
+    *out_len = file->len;
+  }
+  fst_package_deinit(&package);
+  return status;
+}
+
 // ---- passes over IR text ---------------------------------------------------------------------------
 
 // Tensors stay without bytes: a text has none, and passes do not need them.
@@ -383,7 +401,7 @@ static bool compiler_rule_info(uint32_t index, const char **out_name, const char
 
 const fst_compiler_api *fst_compiler(void) {
   static const fst_compiler_api api = {
-      FST_COMPILER_VERSION, DESCRIPTION, compiler_open, compiler_close, compiler_compile, compiler_describe, compiler_dump, compiler_methods, compiler_test_data, compiler_test_data_free, compiler_opt, compiler_pass_info, compiler_rule_info,
+      FST_COMPILER_VERSION, DESCRIPTION, compiler_open, compiler_close, compiler_compile, compiler_describe, compiler_dump, compiler_methods, compiler_test_data, compiler_test_data_free, compiler_package_file, fst_pack, compiler_opt, compiler_pass_info, compiler_rule_info,
   };
   return &api;
 }

@@ -68,6 +68,24 @@ typedef struct fst_test_data {
   void *owner;
 } fst_test_data;
 
+// What `firesteel pack` puts together.
+typedef struct fst_pack_options {
+  const char *path;             // of the package; must not exist
+  const char *name, *platform;  // "torchscript", "python"
+  const char *version_range;    // NULL: "*"
+  const char *spec;             // JSON with input_spec, output_spec and perhaps input_tensor_device
+  size_t spec_len;
+  const char *default_device;   // NULL: "GPU"
+  const char *model;            // becomes 0/data/model.pt; NULL: none
+  const char *root;             // a folder whose files go in as they are; NULL: none
+  const char *const *custom_ops;
+  uint32_t custom_op_count;
+  const char *test_pickle;      // becomes test_data.pkl; or `tests` do
+  const fst_test_array *tests;
+  uint32_t test_count;
+  bool as_folder, stored;       // a folder; or a zip file, compressed unless `stored`
+} fst_pack_options;
+
 typedef struct fst_compiler_api {
   uint32_t version;         // FST_COMPILER_VERSION
   const char *description;  // "firesteel 0.1.0, LLVM 19.1.7"
@@ -86,6 +104,9 @@ typedef struct fst_compiler_api {
   // What a package's test_data.pkl holds; no arrays when there is none. Not by opening the model: nothing is executed.
   fst_status (*test_data)(const char *package, fst_test_data *out);
   void (*test_data_free)(fst_test_data *data);
+  // The bytes of a package's file; FST_ERR_NOT_FOUND.
+  fst_status (*package_file)(const char *package, const char *name, void **out_bytes, size_t *out_len);
+  fst_status (*pack)(const fst_pack_options *options);
 
   // Runs named passes over every function of IR text; with `round_trip` also checks that what is printed means the
   // same. `file_name` is for messages.

@@ -218,27 +218,78 @@ static void dim_name(fst_text *out, const fst_config_dim *dim, size_t input, uin
   }
 }
 
-// Parameters are named as in the archive, which may add a number after a dot.
-static bool has_parameter(const fst_graph *graph, const char *name) {
+// Parameters are named as in the archive, which may add a number after a dot. NULL: none has the name.
+static const fst_type_data *parameter_type(const fst_graph *graph, const char *name) {
   const fst_block *entry = fst_block_get(graph, graph->entry);
   size_t len = strlen(name);
   for (size_t i = 0; i < entry->params.len; i++) {
     const char *text = fst_sym_text(&graph->module->strings, fst_value_get(graph, entry->params.data[i])->name);
-    if (!strncmp(text, name, len) && (!text[len] || text[len] == '.')) return true;
+    if (!strncmp(text, name, len) && (!text[len] || text[len] == '.')) return fst_type_get(graph->module->types, fst_value_type(graph, entry->params.data[i]));
   }
-  return false;
+  return NULL;
+}
+
+static fst_status spec_dtype_check(const fst_config_spec *spec) {
+  if (spec_dtype(spec) != FST_DTYPE_UNKNOWN || !strcmp(spec->dtype, "string")) return NULL;
+  return FST_FAIL(FST_ERR_UNSUPPORTED, "input '%s' is of type %s, which TorchScript does not have", spec->name, spec->dtype);
+}
+
+// The type of a dict's tensors, when the model takes all inputs in one: what is the same in all of them.
+static void dict_value_print(const fst_config_specs *inputs, fst_text *out) {
+  const fst_config_spec *first = NULL;
+  bool agree = true;
+  for (size_t i = 0; i < inputs->len; i++) {
+    const fst_config_spec *spec = &inputs->data[i];
+    if (!strcmp(spec->dtype, "string")) continue;
+    agree &= !first || (!strcmp(first->dtype, spec->dtype) && first->rank == spec->rank);
+    if (!first) first = spec;
+  }
+  if (!first || !agree) {
+    fst_text_puts(out, "Tensor");
+    return;
+  }
+  fst_text_printf(out, "%s[", fst_dtype_name(spec_dtype(first)));
+  for (uint32_t d = 0; d < first->rank; d++) {
+    bool is_fixed = true;
+    for (size_t i = 0; i < inputs->len; i++) is_fixed &= !strcmp(inputs->data[i].dtype, "string") || inputs->data[i].dims[d].size == first->dims[d].size;
+    fst_text_puts(out, d ? ", " : "");
+    if (is_fixed && first->dims[d].size >= 0) fst_text_printf(out, "%lld", (long long)first->dims[d].size);
+    else fst_text_puts(out, "?");
+  }
+  fst_text_puts(out, "]");
+}
+
+// The only argument that is a dict of texts to tensors, or NULL.
+static const char *dict_argument(const fst_graph *graph, bool has_self) {
+  const fst_block *entry = fst_block_get(graph, graph->entry);
+  const fst_types *types = graph->module->types;
+  if (entry->params.len != (has_self ? 2u : 1u)) return NULL;
+  fst_value_id param = fst_vec_last(&entry->params);
+  const fst_type_data *type = fst_type_get(types, fst_value_type(graph, param));
+  if (type->kind != FST_TY_DICT || fst_type_kind_of(types, type->key) != FST_TY_STR || fst_type_kind_of(types, type->elem) != FST_TY_TENSOR) return NULL;
+  return fst_sym_text(&graph->module->strings, fst_value_get(graph, param)->name);
 }
 
 fst_status fst_source_signature(const fst_source *s, const char *method, fst_text *out) {
   if (!s->is_package || strcmp(method, "forward") != 0) return NULL;
   const fst_graph *graph = fst_source_method(s, method);
-  for (size_t i = 0; graph && i < s->package.config.inputs.len; i++) {
-    const fst_config_spec *spec = &s->package.config.inputs.data[i];
-    // A model may take one dict instead; lists of strings say enough by themselves.
-    if (!has_parameter(graph, spec->name) || !strcmp(spec->dtype, "string")) continue;
-    fst_dtype dtype = spec_dtype(spec);
-    if (dtype == FST_DTYPE_UNKNOWN) return FST_FAIL(FST_ERR_UNSUPPORTED, "input '%s' is of type %s, which TorchScript does not have", spec->name, spec->dtype);
-    fst_text_printf(out, "%s%s: %s[", out->len ? "; " : "", spec->name, fst_dtype_name(dtype));
+  const fst_config_specs *inputs = &s->package.config.inputs;
+  if (!graph) return NULL;
+  for (size_t i = 0; i < inputs->len; i++) FST_TRY(spec_dtype_check(&inputs->data[i]));
+  const char *dict = dict_argument(graph, s->import.module->root != UINT32_MAX);
+  if (dict) {
+    fst_text_printf(out, "%.*s: Dict[str, ", (int)strcspn(dict, "."), dict);
+    dict_value_print(inputs, out);
+    fst_text_putc(out, ']');
+    return NULL;
+  }
+  for (size_t i = 0; i < inputs->len; i++) {
+    const fst_config_spec *spec = &inputs->data[i];
+    const fst_type_data *type = parameter_type(graph, spec->name);
+    // Numbers and lists of strings say enough by themselves.
+    bool is_tensor = type && (type->kind == FST_TY_TENSOR || (type->kind == FST_TY_OPTIONAL && fst_type_kind_of(graph->module->types, type->elem) == FST_TY_TENSOR));
+    if (!is_tensor || !strcmp(spec->dtype, "string")) continue;
+    fst_text_printf(out, "%s%s: %s[", out->len ? "; " : "", spec->name, fst_dtype_name(spec_dtype(spec)));
     for (uint32_t d = 0; d < spec->rank; d++) {
       if (d) fst_text_puts(out, ", ");
       dim_name(out, &spec->dims[d], i, d);

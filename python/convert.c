@@ -38,7 +38,7 @@ static void object_release(void *owner) {
 }
 
 // Element type of a struct-module format of `size` bytes; -1: none of ours.
-static int dtype_of_format(const char *format, Py_ssize_t size) {
+static int dtype_of_format(const converter *c, const char *format, Py_ssize_t size) {
   if (!format) return size == 1 ? FST_DT_U8 : -1;
   if (*format == '@' || *format == '=' || *format == '<') format++;
   if (strcmp(format, "Zf") == 0) return FST_DT_C64;
@@ -52,6 +52,8 @@ static int dtype_of_format(const char *format, Py_ssize_t size) {
     case 'b': case 'h': case 'i': case 'l': case 'q':
       return size == 1 ? FST_DT_I8 : size == 2 ? FST_DT_I16 : size == 4 ? FST_DT_I32 : size == 8 ? FST_DT_I64 : -1;
     case 'B': return FST_DT_U8;
+    case 'H': case 'I': case 'L': case 'Q':
+      return !c->takes_foreign ? -1 : size == 2 ? FST_DT_U16 : size == 4 ? FST_DT_U32 : FST_DT_U64;
     default: return -1;
   }
 }
@@ -67,7 +69,7 @@ static fst_var *var_from_buffer(converter *c, PyObject *object) {
   }
   Py_buffer *v = &lent->view;
   int64_t sizes[RANK_MAX], strides[RANK_MAX];
-  int dtype = dtype_of_format(v->format, v->itemsize), whole = 1;
+  int dtype = dtype_of_format(c, v->format, v->itemsize), whole = 1;
   for (int i = 0; i < v->ndim && i < RANK_MAX; i++) {
     sizes[i] = v->shape[i];
     strides[i] = v->itemsize ? v->strides[i] / v->itemsize : 0;

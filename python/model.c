@@ -160,6 +160,57 @@ static PyObject *model_infer(PyObject *self, PyObject *arguments) {
   return out;
 }
 
+// The texts of a list, which hold on to them; NULL with an error.
+static const char **texts_read(PyObject *list, Py_ssize_t count) {
+  const char **texts = malloc(((size_t)count + 1) * sizeof *texts);
+  for (Py_ssize_t i = 0; texts && i < count; i++) {
+    texts[i] = PyUnicode_AsUTF8AndSize(PyList_GetItem(list, i), NULL);
+    if (!texts[i]) {
+      free(texts);
+      return NULL;
+    }
+  }
+  if (!texts) PyErr_NoMemory();
+  return texts;
+}
+
+static PyObject *model_infer_map(PyObject *self, PyObject *arguments) {
+  model_object *m = (model_object *)self;
+  fst_map_options o = {.size = sizeof o};
+  PyObject *inputs, *wanted, *nothing = PyTuple_New(0), *out = NULL;
+  if (!nothing || !PyArg_ParseTuple(arguments, "sO!O!pp", &o.method, &PyDict_Type, &inputs, &PyList_Type, &wanted, &o.no_check, &o.strict_symbols)) {
+    Py_XDECREF(nothing);
+    return NULL;
+  }
+  converter c = {.state = m->state, .model = m->model, .takes_foreign = 1};
+  call_values v = {0};
+  o.output_count = (size_t)PyList_Size(wanted);
+  const char **names = texts_read(wanted, PyList_Size(wanted));
+  o.outputs = names;
+  if (names && call_values_fill(&c, o.method, nothing, inputs, &v)) {
+    fst_var *result = NULL;
+    fst_failure *failure;
+    Py_BEGIN_ALLOW_THREADS
+    failure = fst_infer_map(m->model, v.names, (const fst_var *const *)v.vars, v.count, &o, &result);
+    Py_END_ALLOW_THREADS
+    if (failure) {
+      failure_raise(m->state, failure);
+    } else {
+      out = var_to_python(&c, result);
+      fst_var_free(result);
+    }
+  }
+  call_values_free(&v);
+  free(names);
+  Py_DECREF(nothing);
+  return out;
+}
+
+static PyObject *model_name(PyObject *self, PyObject *unused) {
+  (void)unused;
+  return PyUnicode_FromString(fst_package_name(((model_object *)self)->model));
+}
+
 static PyObject *model_clone(PyObject *self, PyObject *unused) {
   (void)unused;
   model_object *m = (model_object *)self;
@@ -240,6 +291,8 @@ static PyObject *model_specs(PyObject *self, PyObject *outputs) {
 
 static PyMethodDef model_method_table[] = {
   {"infer", model_infer, METH_VARARGS, "infer(method, args, kwargs)"},
+  {"infer_map", model_infer_map, METH_VARARGS, "infer_map(method, inputs, outputs, no_check, strict_symbols) -> outputs by name"},
+  {"package_name", model_name, METH_NOARGS, "The name in a Neuropod's config, or ''."},
   {"clone", model_clone, METH_NOARGS, "An instance with state of its own."},
   {"report", model_report, METH_NOARGS, "JSON text."},
   {"dump", model_dump, METH_VARARGS, "dump(method, stage)"},

@@ -157,6 +157,8 @@ static int64_t spec_row(const fst_plan *plan, int outputs, size_t index) {
   return -1;
 }
 
+const char *fst_package_name(const fst_model *model) { return fst_plan_text(model_plan(model), model_plan(model)->header->package); }
+
 size_t fst_spec_count(const fst_model *model, int outputs) {
   size_t count = 0;
   while (spec_row(model_plan(model), outputs, count) >= 0) count++;

@@ -193,7 +193,7 @@ static void tensor_put(fst_buf *buf, const fst_tensor_obj *t, const char *device
       slices_put(buf, t);
     }
   }
-  fst_buf_printf(buf, "[ %s%sType{", device, fst_dtype_word(t->dtype));
+  fst_buf_printf(buf, "[ %s%sType{", device, fst_dtype_word((fst_dtype)t->dtype));
   for (int d = 0; d < t->rank; d++) fst_buf_printf(buf, d ? ",%" PRId64 : "%" PRId64, sizes[d]);
   fst_buf_puts(buf, "} ]");
 }

@@ -94,6 +94,8 @@ typedef struct fst_spec {
   const int64_t *dims;
   const char *const *symbols;  /* NULL where the dim is not a symbol */
 } fst_spec;
+/* The name in the Neuropod's config; "" when the model comes from a plain archive. */
+FST_API const char *fst_package_name(const fst_model *model);
 FST_API size_t fst_spec_count(const fst_model *model, int outputs);
 FST_API int fst_spec_get(const fst_model *model, int outputs, size_t index, fst_spec *out_spec);  /* 0: no such spec */
 
@@ -102,6 +104,25 @@ FST_API int fst_spec_get(const fst_model *model, int outputs, size_t index, fst_
 FST_API fst_failure *fst_infer(fst_model *model, const char *method, const fst_var *const *args, size_t count, fst_var **out_result);
 /* The first `positional` arguments in order, the other `count - positional` by the names in `names`. */
 FST_API fst_failure *fst_infer_named(fst_model *model, const char *method, size_t positional, const char *const *names, const fst_var *const *args, size_t count, fst_var **out_result);
+
+/* Neuropod's way: tensors by name in, tensors by name out. A value is a tensor, or a list of strings (a string tensor of
+ * one dimension); numbers count as tensors without dimensions. */
+typedef struct fst_map_options {
+  size_t size;                  /* sizeof(fst_map_options); fields beyond it count as zero */
+  const char *method;           /* NULL: "forward" */
+  int no_check;                 /* do not compare inputs and outputs with the package's specs */
+  int strict_symbols;           /* a symbol stands for one size in inputs and outputs together; else in each of them */
+  const char *const *outputs;   /* names of those that are wanted: no others are checked or returned */
+  size_t output_count;          /* 0: all */
+  fst_var *const *results;      /* NULL, or for each wanted output NULL or a tensor of its dtype and sizes, which it is
+                                 * copied into and which is then the one returned */
+} fst_map_options;
+/* Each input is the argument of that name, or an item of the dict that is the method's only argument. Arguments without
+ * an input are None, or their default. Inputs and outputs of a package are compared with its specs, by Neuropod's rules
+ * and with its texts: a tensor that a spec does not name is an error, one that is left out is not. The method's result
+ * is a dict, a named tuple, a tuple of dicts, or the only output. `options` may be NULL. *out_outputs is a new dict, in
+ * the order in which the outputs were asked for or else made; tensors in it are row-major. */
+FST_API fst_failure *fst_infer_map(fst_model *model, const char *const *names, const fst_var *const *values, size_t count, const fst_map_options *options, fst_var **out_outputs);
 
 /* JSON: fallback_ops (calls of each), signatures, compiles, kernels, arena_bytes, compile_ms, target; and of the call that
  * ended last flops and weight_bytes: what its products and convolutions computed (a multiply-add is two) and read of
@@ -122,6 +143,7 @@ enum {
 enum {
   FST_DT_U8 = 0, FST_DT_I8 = 1, FST_DT_I16 = 2, FST_DT_I32 = 3, FST_DT_I64 = 4, FST_DT_F16 = 5, FST_DT_F32 = 6,
   FST_DT_F64 = 7, FST_DT_C32 = 8, FST_DT_C64 = 9, FST_DT_C128 = 10, FST_DT_BOOL = 11, FST_DT_BF16 = 15,
+  FST_DT_U16 = 27, FST_DT_U32 = 28, FST_DT_U64 = 29,  /* can be passed, and are then refused by name: no model takes them */
 };
 
 /* Making. NULL: memory is out. Containers hold references on what is put into them: the caller still frees

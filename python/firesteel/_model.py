@@ -70,38 +70,25 @@ class Model:
     def methods(self):
         return list(self._methods)
 
-    def infer(self, inputs):
-        """By name, Neuropod's way: a dict of inputs, a dict of outputs."""
+    def infer(self, inputs, outputs=(), *, check=True, strict_symbols=False):
+        """By name, Neuropod's way: a dict of inputs, a dict of outputs (all, or those named in `outputs`).
+
+        What goes in and out of a package is compared with its specs unless `check` is false; `strict_symbols`: a symbol of
+        the specs is one size in inputs and outputs together.
+        """
         if not isinstance(inputs, dict):
             raise Error(f"infer() takes a dict of inputs by name, not a {type(inputs).__name__}")
-        method = self.method(self._default)
-        names = [name for name, _, _ in method.arguments]
-        only_dict = len(names) == 1 and method.arguments[0][1].startswith("Dict[")
-        if only_dict and set(inputs) != set(names):
-            return self._named(method(inputs))
-        return self._named(method(**inputs))
-
-    def _named(self, result):
-        if isinstance(result, dict):
-            return result
-        if hasattr(result, "_fields"):
-            return result._asdict()
-        outputs = [name for name, _, _ in self._native.specs(True)]
-        if isinstance(result, tuple) and result and all(isinstance(item, dict) for item in result):
-            merged = {}
-            for item in result:
-                for name in item:
-                    if name in merged:
-                        raise Error(f"an item with name '{name}' was already returned by this model")
-                merged.update(item)
-            return merged
-        if outputs and len(outputs) != 1:
-            raise Error(f"the model returned no dict, and its output spec names {len(outputs)} outputs ({', '.join(outputs)})")
-        return {outputs[0] if outputs else "output": result}
+        self.method(self._default)
+        return self._native.infer_map(self._default, inputs, list(outputs), not check, strict_symbols)
 
     def specs(self):
         """Neuropod's specs: {"inputs": [(name, dtype, dims)], "outputs": [...]}."""
         return {"inputs": self._native.specs(False), "outputs": self._native.specs(True)}
+
+    @property
+    def package_name(self):
+        """The name in a Neuropod's config; "" for a plain archive."""
+        return self._native.package_name()
 
     def clone(self):
         """An instance with a copy of the state, sharing code and weights."""
