@@ -19,6 +19,8 @@ fst_failure *fst_failure_make(int code, const char *fmt, ...) {
   return fst_failure_of(status);
 }
 
+fst_failure *fst_failure_new(int code, const char *message) { return fst_failure_make(code, "%s", message ? message : ""); }
+
 _Static_assert((int)FST_FAILED_INVALID == FST_ERR_INVALID && (int)FST_FAILED_INTERNAL == FST_ERR_INTERNAL, "one numbering of errors");
 
 fst_failure *fst_failure_of(fst_status status) {

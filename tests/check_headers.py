@@ -9,7 +9,7 @@ import subprocess
 import sys
 import sysconfig
 
-FOLDERS = ["base", "ir", "passes", "codegen", "driver", "frontend", "runtime", "cli", "python", "include"]
+FOLDERS = ["base", "ir", "passes", "codegen", "driver", "frontend", "runtime", "cli", "neuropod", "python", "include"]
 FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-x", "c", "-"]
 
 

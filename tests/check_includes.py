@@ -17,6 +17,8 @@ ALLOWED = {
     "driver": ["passes", "codegen", "frontend", "ir", "base"],
     "driver/worker": ["driver", "base"],
     "runtime": ["base", "include"],
+    "neuropod": ["base", "include"],
+    "neuropod/host": ["neuropod", "base", "include"],
     "cli": ["runtime", "base", "include"],
     "python": ["base", "include"],
     "include": [],
@@ -54,7 +56,7 @@ def problem(source, quote, name):
     for prefix, users in FOREIGN.items():
         if name.startswith(prefix):
             return None if any(source.startswith(u + "/") for u in users) else f"only {', '.join(users)} may include <{prefix}...>"
-    if name.startswith("firesteel/"):
+    if name.startswith(("firesteel/", "neuropod/bindings/")):
         name = "include/" + name
     elif quote == "<":
         return None

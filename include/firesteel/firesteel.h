@@ -50,6 +50,8 @@ FST_API const char *fst_failure_message(const fst_failure *failure);   /* one cl
 FST_API const char *fst_failure_class(const fst_failure *failure);     /* MODEL: "ValueError"; else "" */
 FST_API const char *fst_failure_text(const fst_failure *failure);      /* MODEL: the exception's own text; else the message */
 FST_API const char *fst_failure_location(const fst_failure *failure);  /* MODEL: "code/__torch__/m.py:12 (called from ...)"; may be "" */
+/* One of the caller's own, for layers above this interface. */
+FST_API fst_failure *fst_failure_new(int code, const char *message);
 FST_API void fst_failure_free(fst_failure *failure);                   /* NULL is allowed */
 
 /* ---- opening ---- */
