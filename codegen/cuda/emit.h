@@ -93,6 +93,5 @@ void fst_cu_launch_add(fst_cu_kernel *m, uint32_t threads, const fst_kx grid[3],
 
 // ---- statement.c: plain launches, one thread a point or a row ----
 void fst_cu_statement(fst_cu_kernel *m, const fst_kstmt *stmt);
-void fst_cu_sort(fst_cu *c, const fst_kstmt *stmt);
 
 #endif

@@ -12,6 +12,9 @@
 bool fst_cu_pointwise(fst_cu_kernel *m, const fst_kstmt *stmt);   // pointwise.c
 bool fst_cu_gemm(fst_cu_kernel *m, const fst_kstmt *stmt);        // gemm.c
 bool fst_cu_rows(fst_cu_kernel *m, const fst_kstmt *stmt);        // rows.c
+// These have one schedule each.
+void fst_cu_sort(fst_cu_kernel *m, const fst_kstmt *stmt);        // sort.c
+void fst_cu_compact(fst_cu_kernel *m, const fst_kstmt *stmt);     // compact.c
 
 // ---- space.c ----
 // Variables that one number counts through, the last one fastest; a merged one stands at 0 and the next covers its extent.

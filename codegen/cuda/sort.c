@@ -1,5 +1,8 @@
-// SORT in one thread: heap sort of the row where it is stored, stable because equal keys are ordered by position.
-#include "codegen/cuda/emit.h"
+// SORT: a block sorts a row where it is stored, by a bitonic network, which any length fits. It becomes stable because equal
+// keys are ordered by position.
+#include "codegen/cuda/schedule.h"
+
+enum { THREADS = 512, MOST_BLOCKS = 1 << 16 };
 
 typedef struct sorter {
   const fst_kstmt *stmt;
@@ -50,47 +53,63 @@ static const char *before(fst_cu *c, const sorter *s, item a, item b) {
   return fst_cu_format(c, "(%s || (!%s && %s < %s))", first, after, a.position, b.position);
 }
 
-// Puts `held` into the heap below `root`, whose cell is free.
-static void sift(fst_cu *c, const sorter *s, const char *root, const char *end, item held) {
-  const char *hole = fst_cu_name(c, "hole"), *child = fst_cu_name(c, "child");
-  fst_cu_line(c, "i64 %s = %s;", hole, root);
-  fst_cu_open(c, "for (i64 %s = 2 * %s + 1; %s < %s; %s = 2 * %s + 1)", child, hole, child, end, child, hole);
-  fst_cu_open(c, "if (%s + 1 < %s)", child, end);
-  item left = item_load(c, s, child), right = item_load(c, s, fst_cu_format(c, "(%s + 1)", child));
-  fst_cu_line(c, "if (%s) ++%s;", before(c, s, left, right), child);
-  fst_cu_close(c);
-  item last = item_load(c, s, child);
-  fst_cu_line(c, "if (!%s) break;", before(c, s, held, last));
-  item_store(c, s, hole, last);
-  fst_cu_line(c, "%s = %s;", hole, child);
-  fst_cu_close(c);
-  item_store(c, s, hole, held);
-}
-
 static void fill(fst_cu *c, const sorter *s) {
   uint32_t var = s->stmt->vars[s->stmt->var_count - 1];
-  const char *at = fst_cu_name(c, "x");
   size_t scope = fst_cu_scope(c);
-  fst_cu_open(c, "for (i64 %s = 0; %s < %s; ++%s)", at, at, s->end, at);
-  fst_cu_bind(c, var, at);
+  fst_cu_open(c, "for (i64 at = threadIdx.x; at < %s; at += %d)", s->end, THREADS);
+  fst_cu_bind(c, var, "at");
   item value = {fst_cu_expr(c, s->stmt->stores[0].value), s->has_positions ? fst_cu_expr(c, s->stmt->stores[1].value) : NULL};
   fst_cu_unbind(c, var);
   fst_cu_forget(c, scope);
-  item_store(c, s, at, value);
+  item_store(c, s, "at", value);
+  fst_cu_close(c);
+  fst_cu_line(c, "__syncthreads();");
+}
+
+// Runs of `run` elements become sorted: two sorted halves are laid mirrored against each other once, then halves of
+// halves side by side. Every exchange moves the earlier item to the lower place, so places beyond the end, thought to hold the
+// last items of all, take no part.
+static void merge_steps(fst_cu *c, const sorter *s) {
+  fst_cu_line(c, "i64 pairs = 1;");
+  fst_cu_line(c, "while (2 * pairs < %s) pairs *= 2;", s->end);
+  fst_cu_open(c, "for (i64 run = 2; run / 2 < %s; run *= 2)", s->end);
+  fst_cu_open(c, "for (i64 half = run / 2; half; half /= 2)");
+  fst_cu_open(c, "for (i64 p = threadIdx.x; p < pairs; p += %d)", THREADS);
+  fst_cu_line(c, "const i64 in = p & (half - 1), low = 2 * (p - in) + in, high = 2 * half == run ? 2 * (p - in) + run - 1 - in : low + half;");
+  fst_cu_open(c, "if (high < %s)", s->end);
+  item a = item_load(c, s, "low"), b = item_load(c, s, "high");
+  fst_cu_open(c, "if (%s)", before(c, s, b, a));
+  item_store(c, s, "low", b);
+  item_store(c, s, "high", a);
+  fst_cu_close(c);
+  fst_cu_close(c);
+  fst_cu_close(c);
+  fst_cu_line(c, "__syncthreads();");
+  fst_cu_close(c);
   fst_cu_close(c);
 }
 
-void fst_cu_sort(fst_cu *c, const fst_kstmt *stmt) {
+typedef struct sorting { const fst_kstmt *stmt; fst_cu_space rows; } sorting;
+
+static void sort_body(fst_cu *c, const void *context) {
+  sorting x = *(const sorting *)context;
+  const fst_kstmt *stmt = x.stmt;
+  fst_cu_space_declare(c, &x.rows);
   sorter s = {stmt, c->k->buffers.data[stmt->stores[0].buffer].dtype, stmt->store_count > 1, fst_cu_expr(c, stmt->extents[stmt->var_count - 1])};
+  size_t scope = fst_cu_scope(c);
+  fst_cu_open(c, "for (i64 row = blockIdx.x; row < %s; row += gridDim.x)", x.rows.total);
+  fst_cu_space_bind(c, &x.rows, "row");
   fill(c, &s);
-  const char *root = fst_cu_name(c, "root"), *end = fst_cu_name(c, "end");
-  fst_cu_open(c, "for (i64 %s = %s / 2 - 1; %s >= 0; --%s)", root, s.end, root, root);
-  sift(c, &s, root, s.end, item_load(c, &s, root));
+  merge_steps(c, &s);
+  fst_cu_space_unbind(c, &x.rows);
   fst_cu_close(c);
-  // Take the last in order from the root to the end, again and again.
-  fst_cu_open(c, "for (i64 %s = %s - 1; %s > 0; --%s)", end, s.end, end, end);
-  item held = item_load(c, &s, end);
-  item_store(c, &s, end, item_load(c, &s, "0"));
-  sift(c, &s, "0", end, held);
-  fst_cu_close(c);
+  fst_cu_forget(c, scope);
+}
+
+void fst_cu_sort(fst_cu_kernel *m, const fst_kstmt *stmt) {
+  FST_ASSERT(fst_cu_box(m->k, stmt, stmt->var_count) == stmt->var_count, "kernel %s sorts rows of different lengths", m->k->name);
+  sorting s = {stmt, fst_cu_space_of(stmt->vars, stmt->extents, stmt->var_count - 1)};
+  fst_kx rows = fst_cu_points(m, stmt->extents, stmt->var_count - 1), one = fst_kx_int(m->sizes, 1), most = fst_kx_int(m->sizes, MOST_BLOCKS);
+  fst_kx grid[] = {rows.id ? fst_kx_prim2(m->sizes, FST_PRIM_MIN, rows, most) : most, one, one};
+  fst_cu_launch_add(m, THREADS, grid, 0, sort_body, &s);
 }
