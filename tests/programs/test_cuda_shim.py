@@ -170,7 +170,7 @@ def test_containers(function, calls, tmp_path):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_random_programs(seed, tmp_path):
+def test_programs_at_random(seed, tmp_path):
     test_random_programs.compare(seed, tmp_path, device="cuda")
 
 
