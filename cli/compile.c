@@ -24,7 +24,7 @@ typedef struct source_options {
   FST_LIST("--input", "'NAME: TYPE'", "type of an argument, see above", &(o).inputs),                  \
   FST_LIST("--example", "FILE.npz", "arrays like the arguments", &(o).examples),                       \
   FST_LIST("--method", "NAME", "the method that the following inputs are for", &(o).methods),          \
-  FST_TEXT("--target", "A,B", "CPUs: x86-64-v3, x86-64-v4, native (compile's default: the first two in one file)", &(o).target),                            \
+  FST_TEXT("--target", "A,B", "CPUs: x86-64-v3, x86-64-v4, native (compile's default: the first two in one file); cuda, or cuda:sm_90 for one GPU architecture", &(o).target),                            \
   FST_FLAG("--eval", "switch the model to evaluation mode first", &(o).eval),                          \
   FST_FLAG("--allow-fallback", "run ops without native code through libtorch", &(o).allow_fallback),   \
   FST_LIST("--library", "FILE.so", "custom ops of the archive", &(o).libraries),                       \

@@ -176,6 +176,39 @@ static void targets_print(inspection *x) {
   fst_text_puts(&x->out, "],\n");
 }
 
+static bool image_check(inspection *x, const fst_plan_image *image) {
+  fst_text name = {0};
+  const char *bytes;
+  uint64_t len;
+  fst_text_printf(&name, "0/compiled/" FST_PLAN_DEVICE_TARGET "/%s", fst_plan_text(&x->plan, image->name));
+  fst_status status = member_bytes(x, fst_text_cstr(&name), &bytes, &len);
+  if (!status && (len != image->bytes || fst_crc32c(0, bytes, len) != image->crc)) status = FST_FAIL(FST_ERR_CORRUPT, "member %s is damaged", fst_text_cstr(&name));
+  fst_text_deinit(&name);
+  if (!status) return true;
+  damage_add(x, status);
+  return false;
+}
+
+// Code for a device: the images, and what is launched of them.
+static void kernels_print(inspection *x) {
+  const fst_plan *p = &x->plan;
+  if (!p->kernels_count) return;
+  fst_text_puts(&x->out, "  \"images\": [");
+  for (uint32_t i = 0; i < p->images_count; i++) {
+    fst_text_puts(&x->out, i ? ", {\"name\": " : "{\"name\": ");
+    json_string(x, p->images[i].name);
+    fst_text_printf(&x->out, ", \"bytes\": %" PRIu64 ", \"intact\": %s}", p->images[i].bytes, image_check(x, &p->images[i]) ? "true" : "false");
+  }
+  fst_text_puts(&x->out, "],\n  \"kernels\": [");
+  for (uint32_t i = 0; i < p->kernels_count; i++) {
+    const fst_plan_kernel *k = &p->kernels[i];
+    fst_text_puts(&x->out, i ? ",\n    {\"name\": " : "\n    {\"name\": ");
+    json_string(x, k->name);
+    fst_text_printf(&x->out, ", \"arguments\": %u, \"threads\": [%u, %u, %u], \"shared_bytes\": %u}", k->arg_count, k->threads[0], k->threads[1], k->threads[2], k->shared_bytes);
+  }
+  fst_text_puts(&x->out, "],\n");
+}
+
 static void strings_print(inspection *x, const char *key, const uint32_t *strings, uint32_t count) {
   fst_text_printf(&x->out, "  \"%s\": [", key);
   for (uint32_t i = 0; i < count; i++) {
@@ -195,6 +228,7 @@ static void plan_print(inspection *x) {
   json_string(x, p->header->info);
   fst_text_printf(&x->out, ",\n  \"needs_libtorch\": %s,\n", p->header->flags & FST_PLAN_FLAG_BRIDGE ? "true" : "false");
   targets_print(x);
+  kernels_print(x);
   strings_print(x, "fallback_ops", p->fallbacks, p->fallbacks_count);
   specs_print(x, "inputs", 0);
   specs_print(x, "outputs", FST_PLAN_SPEC_OUTPUT);

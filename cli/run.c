@@ -11,7 +11,7 @@
 
 typedef struct run_options {
   fst_words inputs, files;
-  const char *method, *output, *target, *worker, *compile;
+  const char *method, *output, *target, *worker, *compile, *device;
   long repeat, time_limit;
   bool report, no_compile;
 } run_options;
@@ -69,7 +69,7 @@ static fst_status model_run(const run_options *o, fst_model *model) {
 }
 
 static fst_status run(const run_options *o, const char *path) {
-  fst_open_options open = {.size = sizeof open, .target = o->target, .worker = o->worker, .compile_options = o->compile, .no_compile = o->no_compile, .time_limit = (int)o->time_limit};
+  fst_open_options open = {.size = sizeof open, .target = o->target, .worker = o->worker, .compile_options = o->compile, .no_compile = o->no_compile, .time_limit = (int)o->time_limit, .device = o->device};
   fst_model *model;
   FST_TRY(fst_failure_status(fst_open(path, &open, &model)));
   fst_status status = model_run(o, model);
@@ -89,6 +89,7 @@ int fst_command_run(int argc, char **argv) {
       FST_FLAG("--report", "print as JSON what was compiled, what fell back to libtorch, and what a call computes", &o.report),
       FST_FLAG("--no-compile", "refuse models that are not compiled yet", &o.no_compile),
       FST_TEXT("--target", "NAME", "x86-64-v3 or x86-64-v4 (default: the best this CPU runs)", &o.target),
+      FST_TEXT("--device", "NAME", "cpu, cuda or cuda:N (default: cpu)", &o.device),
       FST_TEXT("--worker", "PATH", "the program firesteel-worker (default: beside the runtime, or $FIRESTEEL_WORKER)", &o.worker),
       FST_NUMBER("--time-limit", "SECONDS", "for reading the archive, and for each compilation (default: 600)", &o.time_limit),
       FST_TEXT("--compile-options", "TEXT", "for the compiler, in memory: 'eval=1 fallback=0 verify=1'", &o.compile),

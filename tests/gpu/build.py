@@ -98,7 +98,7 @@ def main():
             refused += 1
             print(f"{name}: NOT built: {str(error)[:600]}", flush=True)
     if options.pack:
-        with tarfile.open(f"{options.folder}.tar.xz", "w:xz", preset=4) as tar:
+        with tarfile.open(f"{options.folder}.tar.xz", "w:xz", preset=1) as tar:
             tar.add(options.folder, arcname=options.folder.name)
     return 1 if refused else 0
 
