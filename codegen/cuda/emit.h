@@ -82,11 +82,14 @@ struct fst_cu_kernel {
   fst_kernel *k;               // normal form
   fst_kernel *sizes;           // of the result
   const char *symbol;          // prefix of the launches' names
+  bool has_scratch;            // the functions have an argument for it
   fst_kx scratch_bytes;        // wanted so far, in sizes
   FST_VEC(fst_cuda_launch) launches;
 };
 // An i64 expression of parameters in `sizes`; none when the host cannot compute it.
 fst_kx fst_cu_size(const fst_cu_kernel *m, fst_kx x);
+// Scratch memory for the statement that is being scheduled: launches are made one after the other, so all share it.
+void fst_cu_scratch(fst_cu_kernel *m, fst_kx bytes);
 // A launch: `body` is printed into a function of the kernel's arguments.
 typedef void (*fst_cu_body)(fst_cu *c, const void *context);
 void fst_cu_launch_add(fst_cu_kernel *m, uint32_t threads, const fst_kx grid[3], uint32_t shared_bytes, fst_cu_body body, const void *context);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { SHORT_SUM = 32, MANY_POINTS = 1 << 17, VECTOR_BYTES = 16, MOST_VECTOR = 8, MOST_SLOTS = 32, WARP = 32, SMALL_BLOCK = 256, LARGE_BLOCK = 1024 };
+enum { SHORT_SUM = 32, MANY_POINTS = 1 << 17, VECTOR_BYTES = 16, MOST_VECTOR = 8, MOST_SLOTS = 32, WARP = 32, SMALL_BLOCK = 256, LARGE_BLOCK = 1024, LONG_ROW = 1 << 16, PART = 1 << 14, MOST_PARTS = 256, FEW_ROWS = 128 };
 
 // ---- finding the reductions ----
 
@@ -199,6 +199,19 @@ static void launch(fst_cu_kernel *m, fst_rows *r, fst_team team, uint32_t thread
   fst_cu_launch_add(m, threads, grid, fst_rows_shared(r), fst_rows_body, r);
 }
 
+// Rows that are long and few are cut. Only where there is one pass and one result: its parts can be combined.
+static bool launch_parts(fst_cu_kernel *m, fst_rows *r, fst_kx teams, fst_kx length) {
+  int64_t rows, known;
+  if (r->phase_count > 1 || r->spread || !fst_kx_is_int(m->sizes, length, &known) || !fst_kx_is_int(m->sizes, teams, &rows)) return false;
+  if (known < LONG_ROW || rows > FEW_ROWS) return false;
+  r->parts = (uint32_t)(known / PART < MOST_PARTS ? known / PART : MOST_PARTS);
+  fst_cu_scratch(m, fst_kx_int(m->sizes, rows * r->parts * r->reduce_count * FST_ROWS_PART_BYTES));
+  launch(m, r, FST_TEAM_BLOCK, SMALL_BLOCK, 0, fst_kx_int(m->sizes, rows * r->parts), FST_NO_KX);
+  r->joins = true;
+  launch(m, r, FST_TEAM_WARP, SMALL_BLOCK, 0, teams, FST_NO_KX);
+  return true;
+}
+
 // Teams by the length of rows: as few threads as keep a row in registers.
 static void launch_rows(fst_cu_kernel *m, fst_rows *r, fst_kx teams, fst_kx length) {
   // The large block has 64 registers for each thread, so it keeps half as much.
@@ -209,6 +222,7 @@ static void launch_rows(fst_cu_kernel *m, fst_rows *r, fst_kx teams, fst_kx leng
   if (slots < 8) r->kept.len = 0;
   if (slots < 8) slots = MOST_SLOTS;
   slots = (slots + 15) / 16 * 16;
+  if (length.id && launch_parts(m, r, teams, length)) return;
   if (!length.id) {
     launch(m, r, FST_TEAM_BLOCK, SMALL_BLOCK, 0, teams, FST_NO_KX);
     return;

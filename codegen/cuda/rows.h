@@ -8,7 +8,7 @@
 
 #include "codegen/cuda/schedule.h"
 
-enum { FST_ROWS_PHASES = 8, FST_ROWS_REDUCES = 24 };
+enum { FST_ROWS_PHASES = 8, FST_ROWS_REDUCES = 24, FST_ROWS_PART_BYTES = 16 };
 
 // A warp takes a row, a block takes a row, or a block takes 32 neighbouring rows that lie side by side in memory, so that
 // a warp reads one element of each.
@@ -39,6 +39,10 @@ typedef struct fst_rows {
   fst_team team;
   uint32_t threads;
   uint32_t slots;                      // elements of a row that a thread keeps of each load; 0: none, rows of any length
+  // Few long rows are cut into parts: blocks leave the parts' results in scratch memory, a second launch combines them, always
+  // in the same order. 0: whole rows.
+  uint32_t parts;
+  bool joins;                          // this is the second launch
 } fst_rows;
 
 void fst_rows_body(fst_cu *c, const void *context);   // rows_code.c

@@ -37,7 +37,8 @@ static void pass_open(coder *o) {
     fst_cu_open(c, "if (w < %s)", o->r.space.total);
   } else {
     fst_cu_line(c, "#pragma unroll 4");
-    fst_cu_open(c, "for (i64 w = lane * %u; w < %s; w += %u)", o->vector, o->r.space.total, step);
+    const char *start = o->r.parts ? "begin + " : "", *end = o->r.parts ? "end" : o->r.space.total;
+    fst_cu_open(c, "for (i64 w = %slane * %u; w < %s; w += %u)", start, o->vector, end, step);
   }
 }
 
@@ -239,6 +240,18 @@ static void across_column(coder *o, uint32_t i, acc a) {
   fst_cu_line(c, "__syncthreads();");
 }
 
+static const char *part_place(coder *o, const char *part, uint32_t i) {
+  return fst_cu_format(o->c, "scratch + ((team * %u + %s) * %u + %u) * %d", o->r.parts, part, o->r.reduce_count, i, FST_ROWS_PART_BYTES);
+}
+
+static void part_leave(coder *o, uint32_t i, acc a) {
+  fst_cu *c = o->c;
+  fst_cu_open(c, "if (lane == 0)");
+  fst_cu_line(c, "*(%s *)(%s) = %s;", fst_cu_type(dtype_of(o, i)), part_place(o, "part", i), a.value);
+  if (a.position) fst_cu_line(c, "*(i64 *)(%s + 8) = %s;", part_place(o, "part", i), a.position);
+  fst_cu_close(c);
+}
+
 static void acc_finish(coder *o, uint32_t i, acc a) {
   fst_cu *c = o->c;
   acc first = acc_element(o, a, "0");
@@ -249,9 +262,27 @@ static void acc_finish(coder *o, uint32_t i, acc a) {
   if (o->r.team == FST_TEAM_COLUMN) across_column(o, i, first);
   else across_warp(o, i, first);
   if (o->r.team == FST_TEAM_BLOCK) across_block(o, i, first);
+  if (o->r.parts && !o->r.joins) {
+    part_leave(o, i, first);
+    return;
+  }
   const char *name = fst_cu_name(c, "v");
   fst_cu_line(c, "const %s %s = %s;", a.position ? "i64" : fst_cu_type(dtype_of(o, i)), name, a.position ? first.position : first.value);
   fst_cu_remember(c, o->r.reduces[i].reduce, name);
+}
+
+// The results of the parts instead of the row itself.
+static void join_parts(coder *o) {
+  fst_cu *c = o->c;
+  o->vector = 1;
+  for (uint32_t i = 0; i < o->r.reduce_count; i++) {
+    acc a = acc_declare(o, i), own = acc_element(o, a, "0");
+    fst_cu_open(c, "for (int part = (int)lane; part < %u; part += %d)", o->r.parts, WARP);
+    const char *value = fst_cu_format(c, "*(const %s *)(%s)", fst_cu_type(dtype_of(o, i)), part_place(o, "part", i));
+    take(o, i, own, value, fst_cu_format(c, "*(const i64 *)(%s + 8)", part_place(o, "part", i)));
+    fst_cu_close(c);
+    acc_finish(o, i, a);
+  }
 }
 
 // ---- phases and stores ----
@@ -352,7 +383,12 @@ static void row(coder *o, uint32_t vector) {
   size_t scope = fst_cu_scope(o->c);
   o->vector = vector;
   o->arrays = FST_NEW_ARRAY(o->c->arena, const char *, o->r.kept.len + 1);
-  for (uint32_t p = 0; p < o->r.phase_count; p++) phase(o, p);
+  if (o->r.joins) join_parts(o);
+  for (uint32_t p = 0; p < o->r.phase_count && !o->r.joins; p++) phase(o, p);
+  if (o->r.parts && !o->r.joins) {
+    fst_cu_forget(o->c, scope);
+    return;
+  }
   if (!o->r.spread) stores_single(o);
   else if (o->r.shares_space) stores_along(o);
   else stores_elsewhere(o);
@@ -382,7 +418,12 @@ static void team_open(coder *o) {
       break;
     case FST_TEAM_BLOCK:
       fst_cu_line(c, "FST_SHARED(shared);");
-      fst_cu_line(c, "const i64 lane = threadIdx.x, team = blockIdx.x;");
+      if (!o->r.parts) fst_cu_line(c, "const i64 lane = threadIdx.x, team = blockIdx.x;");
+      else {
+        // Parts begin at multiples of 16 elements, whatever the vector is.
+        fst_cu_line(c, "const i64 lane = threadIdx.x, team = blockIdx.x / %u, part = blockIdx.x %% %u, length = (%s / %u + 16) / 16 * 16;", o->r.parts, o->r.parts, o->r.space.total, o->r.parts);
+        fst_cu_line(c, "const i64 begin = part * length, end = fst_min(begin + length, %s);", o->r.space.total);
+      }
       break;
     case FST_TEAM_COLUMN:  // threads beyond the last row work on it, too, and store nothing: all meet at the barriers
       fst_cu_line(c, "FST_SHARED(shared);");
@@ -399,7 +440,7 @@ void fst_rows_body(fst_cu *c, const void *context) {
   fst_cu_space_declare(c, &o.r.space);
   if (o.r.spread && !o.r.shares_space) fst_cu_space_declare(c, &o.r.rest);
   team_open(&o);
-  if (o.r.vector > 1) wide_and_narrow(&o);
+  if (o.r.vector > 1 && !o.r.joins) wide_and_narrow(&o);
   else row(&o, 1);
   fst_cu_space_unbind(c, &o.r.teams);
   if (o.r.team == FST_TEAM_WARP) fst_cu_close(c);

@@ -78,11 +78,15 @@ fst_kx fst_cu_size(const fst_cu_kernel *m, fst_kx x) {
   }
 }
 
+void fst_cu_scratch(fst_cu_kernel *m, fst_kx bytes) {
+  m->scratch_bytes = m->scratch_bytes.id ? fst_kx_prim2(m->sizes, FST_PRIM_MAX, m->scratch_bytes, bytes) : bytes;
+}
+
 // ---- launches ----
 
 // Written buffers that nothing reads are distinct from all others (the caller promises it); buffers that are only read may be
 // the same memory as each other, which `restrict` allows, but not where one of the kernel is both read and written.
-static void function_begin(fst_cu_kernel *m, const char *name, uint32_t threads, bool has_scratch, fst_text *out) {
+static void function_begin(fst_cu_kernel *m, const char *name, uint32_t threads, fst_text *out) {
   const fst_kernel *k = m->k;
   bool updates = false;
   const char *comma = "";
@@ -98,7 +102,7 @@ static void function_begin(fst_cu_kernel *m, const char *name, uint32_t threads,
     fst_text_printf(out, "%s%s p%zu", comma, fst_cu_type(k->params.data[i]), i);
     comma = ", ";
   }
-  if (has_scratch) fst_text_printf(out, "%sunsigned char *__restrict__ scratch", comma);
+  if (m->has_scratch) fst_text_printf(out, "%sunsigned char *__restrict__ scratch", comma);
   fst_text_puts(out, ") {\n");
 }
 
@@ -108,7 +112,7 @@ void fst_cu_launch_add(fst_cu_kernel *m, uint32_t threads, const fst_kx grid[3],
   fst_arena_init(&arena);
   fst_cuda_launch launch = {.threads = {threads, 1, 1}, .grid = {grid[0], grid[1], grid[2]}, .shared_bytes = shared_bytes};
   launch.entry = fst_arena_printf(&m->unit->arena, "%s_%zu", m->symbol, m->launches.len);
-  function_begin(m, launch.entry, threads, m->scratch_bytes.id != 0, &m->unit->text);
+  function_begin(m, launch.entry, threads, &m->unit->text);
   fst_cu c = {.k = m->k, .arena = &arena, .out = &text, .depth = 1};
   fst_cu_begin(&c);
   body(&c, context);
@@ -135,9 +139,22 @@ static fst_kernel *sizes_create(const fst_kernel *k) {
   return sizes;
 }
 
+static void statements_emit(fst_cu_kernel *m) {
+  for (size_t i = 0; i < m->k->stmts.len; i++) fst_cu_statement(m, &m->k->stmts.data[i]);
+}
+
+// Whether a kernel wants scratch memory shows while it is scheduled; one that does is printed again with the argument for it.
 static fst_cuda_kernel *kernel_emit_new(fst_cuda_unit *unit, const fst_kernel *kernel) {
   fst_cu_kernel m = {.unit = unit, .k = fst_cu_normal(kernel), .sizes = sizes_create(kernel), .symbol = symbol_name(unit, kernel)};
-  for (size_t i = 0; i < m.k->stmts.len; i++) fst_cu_statement(&m, &m.k->stmts.data[i]);
+  size_t before = unit->text.len;
+  statements_emit(&m);
+  if (m.scratch_bytes.id) {
+    unit->text.len = before;
+    unit->text.data[before] = 0;
+    m.launches.len = 0;
+    m.has_scratch = true;
+    statements_emit(&m);
+  }
   fst_cuda_kernel *out = FST_NEW(&unit->arena, fst_cuda_kernel);
   out->sizes = m.sizes;
   out->scratch_bytes = m.scratch_bytes;

@@ -65,6 +65,15 @@ static void test_reduce_lengths(void **state) {
           reduce_case(all_reduces[op], dtypes[d], i == 4 ? 2 : 3 + 32 * (i % 2), lengths_of_rows[i], op < 2 ? PLAIN : HUGE_TOO);
 }
 
+// Few rows so long that several blocks share one.
+static void test_reduce_parts(void **state) {
+  (void)state;
+  const fst_reduce ops[] = {FST_REDUCE_SUM, FST_REDUCE_MAX, FST_REDUCE_ARGMAX, FST_REDUCE_ANY};
+  const fst_dtype dtypes[] = {FST_F32, FST_F16, FST_F32, FST_BOOL};
+  for (int i = 0; i < 4; i++)
+    for (int64_t rows = 1; rows < 3; rows++) reduce_case(ops[i], dtypes[i], rows, 70001 - rows, i == 1 ? HUGE_TOO : PLAIN);
+}
+
 // Softmax along the first dim: rows lie side by side.
 static void test_softmax_columns(void **state) {
   (void)state;
@@ -144,6 +153,7 @@ static void test_turned_tiles(void **state) {
   TEST(test_large_tiles) \
   TEST(test_norm_lengths) \
   TEST(test_reduce_lengths) \
+  TEST(test_reduce_parts) \
   TEST(test_softmax_columns)
 
 #endif
