@@ -1,7 +1,7 @@
 // Which statements are products of matrices, and the tile; see gemm.h.
 #include "codegen/cuda/gemm.h"
 
-enum { MOST_FACTORS = 8, FEW_BLOCKS = 132, SMALLEST_SIDE = 9, THREADS = 256 };
+enum { MOST_FACTORS = 8, FEW_BLOCKS = 132, SMALLEST_SIDE = 9, THREADS = 256, SHORTEST_PART = 128, MOST_PARTS = 32 };
 
 // ---- the product ----
 
@@ -187,6 +187,23 @@ static void plan_tile(const fst_kernel *k, fst_gemm *g) {
   g->left.tile = g->right.tile = tile;
   g->threads = THREADS;
   g->depth_tile = g->tensor ? 32 : 16;
+  // Tiles that leave most of the GPU idle.
+  int64_t depth = known_points(k, &g->depth);
+  g->parts = 1;
+  if (blocks == INT64_MAX || depth < 0) return;
+  blocks = (rows + tile - 1) / tile * ((columns + tile - 1) / tile) * batch;
+  while (blocks > 0 && blocks * g->parts * 2 <= FEW_BLOCKS && depth / (g->parts * 2) >= SHORTEST_PART && g->parts < MOST_PARTS) g->parts *= 2;
+}
+
+static void launch(fst_cu_kernel *m, const fst_gemm *g, fst_kx rows, fst_kx columns, fst_kx batch) {
+  fst_kernel *s = m->sizes;
+  fst_kx one = fst_kx_int(s, 1), tiles = fst_kx_prim2(s, FST_PRIM_MUL, fst_cu_ceil_div(m, rows, g->left.tile), fst_cu_ceil_div(m, columns, g->right.tile));
+  fst_kx blocks = fst_kx_prim2(s, FST_PRIM_MUL, fst_kx_prim2(s, FST_PRIM_MUL, tiles, batch), fst_kx_int(s, g->parts)), grid[] = {blocks, one, one};
+  fst_kx points = fst_kx_prim2(s, FST_PRIM_MUL, fst_kx_prim2(s, FST_PRIM_MUL, rows, columns), batch);
+  if (g->parts > 1) fst_cu_scratch(m, fst_kx_prim2(s, FST_PRIM_MUL, points, fst_kx_int(s, g->parts * (int64_t)fst_dtype_size(g->dtype))));
+  fst_cu_launch_add(m, g->threads, grid, fst_gemm_shared(g), fst_gemm_body, g);
+  fst_kx join[] = {fst_cu_ceil_div(m, points, FST_GEMM_JOIN_THREADS), one, one};
+  if (g->parts > 1) fst_cu_launch_add(m, FST_GEMM_JOIN_THREADS, join, 0, fst_gemm_join, g);
 }
 
 bool fst_cu_gemm(fst_cu_kernel *m, const fst_kstmt *stmt) {
@@ -202,12 +219,8 @@ bool fst_cu_gemm(fst_cu_kernel *m, const fst_kstmt *stmt) {
   plan_side(m->k, &g, &g.left);
   plan_side(m->k, &g, &g.right);
   fst_kx rows = fst_cu_points(m, g.left.own.extents, g.left.own.count), columns = fst_cu_points(m, g.right.own.extents, g.right.own.count);
-  fst_kx batch = fst_cu_points(m, g.batch.extents, g.batch.count), one = fst_kx_int(m->sizes, 1);
-  if (rows.id && columns.id && batch.id) {
-    fst_kx tiles = fst_kx_prim2(m->sizes, FST_PRIM_MUL, fst_cu_ceil_div(m, rows, g.left.tile), fst_cu_ceil_div(m, columns, g.right.tile));
-    fst_kx grid[] = {fst_kx_prim2(m->sizes, FST_PRIM_MUL, tiles, batch), one, one};
-    fst_cu_launch_add(m, g.threads, grid, fst_gemm_shared(&g), fst_gemm_body, &g);
-  }
+  fst_kx batch = fst_cu_points(m, g.batch.extents, g.batch.count);
+  if (rows.id && columns.id && batch.id) launch(m, &g, rows, columns, batch);
   fst_vec_free(&g.left.multiples);
   fst_vec_free(&g.right.multiples);
   return rows.id && columns.id && batch.id;

@@ -29,9 +29,14 @@ typedef struct fst_gemm {
   fst_cu_space batch, depth;
   fst_gemm_side left, right;
   uint32_t threads, depth_tile;
+  // Few tiles with long sums are cut along the depth: blocks leave partial sums in scratch memory, a second launch adds them,
+  // always in the same order, and does the rest. 1: whole sums.
+  uint32_t parts;
 } fst_gemm;
 
+enum { FST_GEMM_JOIN_THREADS = 256 };
 void fst_gemm_body(fst_cu *c, const void *context);   // gemm_code.c
+void fst_gemm_join(fst_cu *c, const void *context);
 uint32_t fst_gemm_shared(const fst_gemm *g);
 
 #endif

@@ -45,7 +45,7 @@ static void chunk_scalars(coder *o, const fst_gemm_side *side, const char *next,
   fst_cu_open(c, "for (int e = 0; e < %u; ++e)", side->vector);
   fst_cu_line(c, "const i64 own = %s + %s, deep = k0 + %s;", origin, side->along_depth ? "line" : "first + e", side->along_depth ? "first + e" : "line");
   fst_cu_line(c, "%s %s = 0;", type, name);
-  fst_cu_open(c, "if (own < %s && deep < %s)", side->own.total, o->g.depth.total);
+  fst_cu_open(c, "if (own < %s && deep < k_end)", side->own.total);
   fst_cu_space_bind(c, &side->own, "own");
   fst_cu_space_bind(c, &o->g.depth, "deep");
   fst_cu_line(c, "%s = %s;", name, fst_cu_expr(c, side->value));
@@ -64,7 +64,7 @@ static void chunk_vector(coder *o, const fst_gemm_side *side, const char *next, 
   const char *type = fst_cu_vector_type(c, d->index, side->vector);
   fst_cu_line(c, "const i64 own = %s + %s, deep = k0 + %s;", origin, side->along_depth ? "line" : "first", side->along_depth ? "first" : "line");
   fst_cu_line(c, "%s t = {};", type);
-  fst_cu_open(c, "if (own < %s && deep < %s)", side->own.total, o->g.depth.total);
+  fst_cu_open(c, "if (own < %s && deep < k_end)", side->own.total);
   fst_cu_space_bind(c, &side->own, "own");
   fst_cu_space_bind(c, &o->g.depth, "deep");
   fst_cu_line(c, "t = *(const %s *)&%s;", type, fst_cu_element(c, d->index, d->args));
@@ -180,8 +180,17 @@ static void multiply_tensor(coder *o) {
 
 // ---- what happens with the sums ----
 
+static const char *partial(coder *o, const char *part) {
+  const char *rows = o->g.left.own.total, *columns = o->g.right.own.total;
+  return fst_cu_format(o->c, "((%s *)scratch)[((%s * (%s) + batch) * (%s) + m) * (%s) + n]", fst_cu_type(o->g.dtype), part, o->g.batch.total, rows, columns);
+}
+
 static void point(coder *o, const char *sum) {
   fst_cu *c = o->c;
+  if (o->g.parts > 1) {
+    fst_cu_line(c, "%s = %s;", partial(o, "part"), sum);
+    return;
+  }
   const fst_kstmt *stmt = o->g.stmt;
   const char **values = FST_NEW_ARRAY(c->arena, const char *, stmt->store_count + 1);
   size_t scope = fst_cu_scope(c);
@@ -216,13 +225,19 @@ static void epilogue(coder *o, uint32_t rows, const char *row, uint32_t columns,
 
 // ---- the whole ----
 
+static bool is_cut(const coder *o) { return o->g.parts > 1; }
+
 static void place_block(coder *o) {
   fst_cu *c = o->c;
   fst_cu_line(c, "FST_SHARED(shared);");
   fst_cu_line(c, "%s *const left = (%s *)shared, *const right = left + %u;", fst_cu_type(o->g.left.dtype), fst_cu_type(o->g.left.dtype), 2 * side_elements(&o->g, &o->g.left));
   fst_cu_line(c, "const i64 tiles_m = (%s + %u) / %u, tiles_n = (%s + %u) / %u;", o->g.left.own.total, o->g.left.tile - 1, o->g.left.tile, o->g.right.own.total, o->g.right.tile - 1, o->g.right.tile);
-  fst_cu_line(c, "const i64 above = fst_quotient(blockIdx.x, tiles_n), batch = fst_quotient(above, tiles_m);");
-  fst_cu_line(c, "const i64 n0 = (blockIdx.x - above * tiles_n) * %u, m0 = (above - batch * tiles_m) * %u;", o->g.right.tile, o->g.left.tile);
+  fst_cu_line(c, "const i64 block = blockIdx.x%s, above = fst_quotient(block, tiles_n), batch = fst_quotient(above, tiles_m);", is_cut(o) ? fst_cu_format(c, " / %u", o->g.parts) : "");
+  fst_cu_line(c, "const i64 n0 = (block - above * tiles_n) * %u, m0 = (above - batch * tiles_m) * %u;", o->g.right.tile, o->g.left.tile);
+  if (is_cut(o)) {
+    fst_cu_line(c, "const i64 part = blockIdx.x %% %u, length = (%s / %u + %u) / %u * %u;", o->g.parts, o->g.depth.total, o->g.parts, o->g.depth_tile, o->g.depth_tile, o->g.depth_tile);
+    fst_cu_line(c, "const i64 k_begin = part * length, k_end = fst_min(k_begin + length, %s);", o->g.depth.total);
+  } else fst_cu_line(c, "const i64 k_begin = 0, k_end = %s;", o->g.depth.total);
   fst_cu_space_bind(c, &o->g.batch, "batch");
   if (!o->g.tensor) fst_cu_line(c, "const int tx = threadIdx.x %% 16, ty = threadIdx.x / 16;");
   else fst_cu_line(c, "const int lane = threadIdx.x %% 32, tx = threadIdx.x / 32 %% %d, ty = threadIdx.x / 32 / %d;", WARP_COLUMNS, WARP_COLUMNS);
@@ -268,13 +283,13 @@ void fst_gemm_body(fst_cu *c, const void *context) {
   const char *wide_left = wide_flag(&o, &o.g.left, "wide_left"), *wide_right = wide_flag(&o, &o.g.right, "wide_right");
   declare_registers(&o);
   fst_cu_line(c, "int now = 0;");
-  fst_cu_line(c, "i64 k0 = 0;");
+  fst_cu_line(c, "i64 k0 = k_begin;");
   read_both(&o, wide_left, wide_right);
   write_both(&o, "0");
   fst_cu_line(c, "__syncthreads();");
-  fst_cu_open(c, "while (k0 < %s)", o.g.depth.total);
+  fst_cu_open(c, "while (k0 < k_end)");
   fst_cu_line(c, "k0 += %u;", o.g.depth_tile);
-  fst_cu_line(c, "const bool more = k0 < %s;", o.g.depth.total);
+  fst_cu_line(c, "const bool more = k0 < k_end;");
   fst_cu_open(c, "if (more)");
   read_both(&o, wide_left, wide_right);
   fst_cu_close(c);
@@ -293,4 +308,26 @@ void fst_gemm_body(fst_cu *c, const void *context) {
     epilogue(&o, reach_of(&o), place_fma(&o, "i", "ty"), reach_of(&o), place_fma(&o, "j", "tx"), "acc[i][j]");
   }
   fst_cu_space_unbind(c, &o.g.batch);
+}
+
+void fst_gemm_join(fst_cu *c, const void *context) {
+  coder o = {.c = c, .g = *(const fst_gemm *)context};
+  uint32_t parts = o.g.parts;
+  fst_cu_space_declare(c, &o.g.batch);
+  fst_cu_space_declare(c, &o.g.left.own);
+  fst_cu_space_declare(c, &o.g.right.own);
+  const char *rows = o.g.left.own.total, *columns = o.g.right.own.total;
+  fst_cu_line(c, "const i64 at = (i64)blockIdx.x * %d + threadIdx.x;", FST_GEMM_JOIN_THREADS);
+  fst_cu_open(c, "if (at < %s * %s * %s)", o.g.batch.total, rows, columns);
+  fst_cu_line(c, "const i64 row = fst_quotient(at, %s), n = at - row * %s, batch = fst_quotient(row, %s), m = row - batch * %s;", columns, columns, rows, rows);
+  fst_cu_line(c, "%s sum = 0;", fst_cu_type(o.g.dtype));
+  fst_cu_line(c, "#pragma unroll");
+  fst_cu_line(c, "for (int part = 0; part < %u; ++part) sum = sum + %s;", parts, partial(&o, "part"));
+  o.g.parts = 1;
+  fst_cu_space_bind(c, &o.g.batch, "batch");
+  fst_cu_space_bind(c, &o.g.left.own, "m");
+  point(&o, "sum");
+  fst_cu_space_unbind(c, &o.g.left.own);
+  fst_cu_space_unbind(c, &o.g.batch);
+  fst_cu_close(c);
 }

@@ -102,6 +102,15 @@ static void test_tiles(void **state) {
     }
 }
 
+// Few tiles and long sums: several blocks share one.
+static void test_cut_tiles(void **state) {
+  (void)state;
+  matmul_case(FST_F32, FST_F32, 20, 33, 300, PLAIN_B);
+  matmul_case(FST_F16, FST_F32, 16, 24, 1000, TRANSPOSED_B);
+  matmul_case(FST_F64, FST_F64, 9, 65, 513, PLAIN_B);
+  matmul_case(FST_BF16, FST_F32, 66, 10, 4097, PLAIN_B);
+}
+
 // Sizes that are parameters: a block takes the large tile.
 static void large_tile_case(fst_dtype in, int64_t rows, int64_t columns, int64_t depth, bool turned) {
   maker m = maker_begin("large_tile");
@@ -150,6 +159,7 @@ static void test_turned_tiles(void **state) {
 #define CUDA_CASES(TEST) \
   TEST(test_tiles) \
   TEST(test_turned_tiles) \
+  TEST(test_cut_tiles) \
   TEST(test_large_tiles) \
   TEST(test_norm_lengths) \
   TEST(test_reduce_lengths) \
