@@ -13,10 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# torchvision, which transformers imports too, loads on a torch without its compiled ops only after these are defined.
-_library = torch.library.Library("torchvision", "DEF")
-for _name in ("nms", "qnms"):
-    _library.define(_name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+# torchvision, which transformers imports too, has a native part for a torch built for GPUs; beside another, its ops have to be
+# there when it is imported.
+if torch.version.cuda is None:
+    _library = torch.library.Library("torchvision", "DEF")
+    for _name in ("nms", "qnms"):
+        _library.define(_name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 HOW = {}
 MODELS = {}

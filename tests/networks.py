@@ -36,8 +36,8 @@ def calibrated(module, *inputs):
 
 @functools.cache
 def torchvision():
-    """The package without its native part, whose two ops have to be there when it is imported."""
-    if not hasattr(torch.ops.torchvision, "nms"):
+    """The package, whose native part is for a torch built for GPUs: beside another, its two ops have to be there when it is imported."""
+    if torch.version.cuda is None:
         torchvision.library = torch.library.Library("torchvision", "DEF")  # lives as long as the process
         for op in ("nms", "qnms"):
             torchvision.library.define(f"{op}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
