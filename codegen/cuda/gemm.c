@@ -5,27 +5,25 @@ enum { MOST_FACTORS = 8, FEW_BLOCKS = 132, SMALLEST_SIDE = 9, THREADS = 256, SHO
 
 // ---- the product ----
 
-typedef struct finding { fst_kernel *k; fst_map seen; fst_kx sum; uint32_t count; } finding;
+typedef struct finding { fst_kernel *k; fst_map seen; fst_gemms *to; bool ok; } finding;
 
 static void find_sums(finding *f, fst_kx x) {
-  const fst_kx_data *d = fst_kx_get(f->k, x);
+  const fst_kx_data d = *fst_kx_get(f->k, x);
   uint64_t known;
-  if (d->kind < FST_KX_PRIM || fst_map_get(&f->seen, x.id, &known)) return;
+  if (d.kind < FST_KX_PRIM || !f->ok || fst_map_get(&f->seen, x.id, &known)) return;
   fst_map_set(&f->seen, x.id, 1);
-  if (d->kind == FST_KX_REDUCE) {
-    f->sum = x;
-    f->count++;
-    return;
-  }
-  for (uint32_t i = 0; i < d->arg_count; i++) find_sums(f, d->args[i]);
+  for (uint32_t i = 0; i < d.arg_count && d.kind != FST_KX_REDUCE; i++) find_sums(f, d.args[i]);
+  if (d.kind != FST_KX_REDUCE) return;
+  f->ok = f->to->count < FST_GEMM_SUMS && fst_kx_is_contraction(f->k, x) && !fst_cu_reduces(f->k, d.args[0]) && (d.dtype == FST_F32 || d.dtype == FST_F64);
+  if (f->ok) f->to->items[f->to->count++] = (fst_gemm){.sum = x, .dtype = d.dtype};
 }
 
-// The only reduction of the statement, if it is a sum of products.
-static fst_kx only_sum(fst_kernel *k, const fst_kstmt *stmt) {
-  finding f = {.k = k};
+// The reductions of the statement, if all of them are sums of products.
+static bool sums_of(fst_kernel *k, const fst_kstmt *stmt, fst_gemms *out) {
+  finding f = {.k = k, .to = out, .ok = true};
   for (uint32_t i = 0; i < stmt->store_count; i++) find_sums(&f, stmt->stores[i].value);
   fst_map_deinit(&f.seen);
-  return f.count == 1 && fst_kx_is_contraction(k, f.sum) && !fst_cu_reduces(k, fst_kx_get(k, f.sum)->args[0]) ? f.sum : FST_NO_KX;
+  return f.ok && out->count;
 }
 
 static bool factors_of(const fst_kernel *k, fst_kx x, fst_kx *out, uint32_t *count) {
@@ -195,33 +193,60 @@ static void plan_tile(const fst_kernel *k, fst_gemm *g) {
   while (blocks > 0 && blocks * g->parts * 2 <= FEW_BLOCKS && depth / (g->parts * 2) >= SHORTEST_PART && g->parts < MOST_PARTS) g->parts *= 2;
 }
 
-static void launch(fst_cu_kernel *m, const fst_gemm *g, fst_kx rows, fst_kx columns, fst_kx batch) {
+static bool spaces_equal(const fst_cu_space *a, const fst_cu_space *b) {
+  if (a->count != b->count) return false;
+  for (uint32_t i = 0; i < a->count; i++)
+    if (a->vars[i] != b->vars[i]) return false;
+  return true;
+}
+
+static bool plan(fst_kernel *k, fst_gemm *g, const fst_kstmt *stmt, uint32_t column, const fst_gemm *like) {
+  g->stmt = stmt;
+  if (!split(k, g, column) || !roles(k, g) || !is_worth_it(k, g)) return false;
+  if (g->dtype != like->dtype || !spaces_equal(&g->batch, &like->batch) || !spaces_equal(&g->left.own, &like->left.own) || !spaces_equal(&g->right.own, &like->right.own)) return false;
+  plan_tensor(k, g);
+  plan_merge(k, g);
+  plan_tile(k, g);
+  plan_side(k, g, &g->left);
+  plan_side(k, g, &g->right);
+  return true;
+}
+
+static void launch(fst_cu_kernel *m, fst_gemms *all, fst_kx rows, fst_kx columns, fst_kx batch) {
   fst_kernel *s = m->sizes;
-  fst_kx one = fst_kx_int(s, 1), tiles = fst_kx_prim2(s, FST_PRIM_MUL, fst_cu_ceil_div(m, rows, g->left.tile), fst_cu_ceil_div(m, columns, g->right.tile));
-  fst_kx blocks = fst_kx_prim2(s, FST_PRIM_MUL, fst_kx_prim2(s, FST_PRIM_MUL, tiles, batch), fst_kx_int(s, g->parts)), grid[] = {blocks, one, one};
-  fst_kx points = fst_kx_prim2(s, FST_PRIM_MUL, fst_kx_prim2(s, FST_PRIM_MUL, rows, columns), batch);
-  if (g->parts > 1) fst_cu_scratch(m, fst_kx_prim2(s, FST_PRIM_MUL, points, fst_kx_int(s, g->parts * (int64_t)fst_dtype_size(g->dtype))));
-  fst_cu_launch_add(m, g->threads, grid, fst_gemm_shared(g), fst_gemm_body, g);
+  fst_kx one = fst_kx_int(s, 1), points = fst_kx_prim2(s, FST_PRIM_MUL, fst_kx_prim2(s, FST_PRIM_MUL, rows, columns), batch);
+  uint32_t parts = 0;
+  for (uint32_t i = 0; i < all->count; i++) {
+    all->items[i].first_part = parts;
+    all->items[i].leaves = all->count > 1 || all->items[i].parts > 1;
+    parts += all->items[i].parts;
+  }
+  bool leaves = all->items[0].leaves;
+  if (leaves) fst_cu_scratch(m, fst_kx_prim2(s, FST_PRIM_MUL, points, fst_kx_int(s, parts * (int64_t)fst_dtype_size(all->items[0].dtype))));
+  for (uint32_t i = 0; i < all->count; i++) {
+    const fst_gemm *g = &all->items[i];
+    fst_kx tiles = fst_kx_prim2(s, FST_PRIM_MUL, fst_cu_ceil_div(m, rows, g->left.tile), fst_cu_ceil_div(m, columns, g->right.tile));
+    fst_kx grid[] = {fst_kx_prim2(s, FST_PRIM_MUL, fst_kx_prim2(s, FST_PRIM_MUL, tiles, batch), fst_kx_int(s, g->parts)), one, one};
+    fst_cu_launch_add(m, g->threads, grid, fst_gemm_shared(g), fst_gemm_body, g);
+  }
   fst_kx join[] = {fst_cu_ceil_div(m, points, FST_GEMM_JOIN_THREADS), one, one};
-  if (g->parts > 1) fst_cu_launch_add(m, FST_GEMM_JOIN_THREADS, join, 0, fst_gemm_join, g);
+  if (leaves) fst_cu_launch_add(m, FST_GEMM_JOIN_THREADS, join, 0, fst_gemm_join, all);
 }
 
 bool fst_cu_gemm(fst_cu_kernel *m, const fst_kstmt *stmt) {
-  fst_gemm g = {.stmt = stmt};
-  if (stmt->kind != FST_KSTMT_MAP || stmt->var_count < 2 || fst_cu_box(m->k, stmt, stmt->var_count) < stmt->var_count) return false;
-  g.sum = only_sum(m->k, stmt);
-  if (!g.sum.id) return false;
-  g.dtype = fst_kx_get(m->k, g.sum)->dtype;
-  if ((g.dtype != FST_F32 && g.dtype != FST_F64) || !split(m->k, &g, column_of(m->k, stmt)) || !roles(m->k, &g) || !is_worth_it(m->k, &g)) return false;
-  plan_tensor(m->k, &g);
-  plan_merge(m->k, &g);
-  plan_tile(m->k, &g);
-  plan_side(m->k, &g, &g.left);
-  plan_side(m->k, &g, &g.right);
-  fst_kx rows = fst_cu_points(m, g.left.own.extents, g.left.own.count), columns = fst_cu_points(m, g.right.own.extents, g.right.own.count);
-  fst_kx batch = fst_cu_points(m, g.batch.extents, g.batch.count);
-  if (rows.id && columns.id && batch.id) launch(m, &g, rows, columns, batch);
-  fst_vec_free(&g.left.multiples);
-  fst_vec_free(&g.right.multiples);
-  return rows.id && columns.id && batch.id;
+  fst_gemms all = {.count = 0};
+  if (stmt->kind != FST_KSTMT_MAP || stmt->var_count < 2 || fst_cu_box(m->k, stmt, stmt->var_count) < stmt->var_count || !sums_of(m->k, stmt, &all)) return false;
+  uint32_t column = column_of(m->k, stmt);
+  bool ok = true;
+  for (uint32_t i = 0; i < all.count && ok; i++) ok = plan(m->k, &all.items[i], stmt, column, &all.items[0]);
+  const fst_gemm *g = &all.items[0];
+  fst_kx rows = fst_cu_points(m, g->left.own.extents, g->left.own.count), columns = fst_cu_points(m, g->right.own.extents, g->right.own.count);
+  fst_kx batch = fst_cu_points(m, g->batch.extents, g->batch.count);
+  ok = ok && rows.id && columns.id && batch.id;
+  if (ok) launch(m, &all, rows, columns, batch);
+  for (uint32_t i = 0; i < all.count; i++) {
+    fst_vec_free(&all.items[i].left.multiples);
+    fst_vec_free(&all.items[i].right.multiples);
+  }
+  return ok;
 }

@@ -29,14 +29,21 @@ typedef struct fst_gemm {
   fst_cu_space batch, depth;
   fst_gemm_side left, right;
   uint32_t threads, depth_tile;
-  // Few tiles with long sums are cut along the depth: blocks leave partial sums in scratch memory, a second launch adds them,
-  // always in the same order, and does the rest. 1: whole sums.
-  uint32_t parts;
+  // Few tiles with long sums are cut along the depth into so many parts; 1: whole sums. Where there are several parts, or several
+  // sums in the statement, blocks leave their sums in scratch memory, from `first_part` on, and a last launch adds the parts, always
+  // in the same order, and does the rest.
+  uint32_t parts, first_part;
+  bool leaves;
 } fst_gemm;
 
-enum { FST_GEMM_JOIN_THREADS = 256 };
-void fst_gemm_body(fst_cu *c, const void *context);   // gemm_code.c
-void fst_gemm_join(fst_cu *c, const void *context);
+enum { FST_GEMM_JOIN_THREADS = 256, FST_GEMM_SUMS = 4 };
+typedef struct fst_gemms {
+  fst_gemm items[FST_GEMM_SUMS];   // of the same batches, rows and columns
+  uint32_t count;
+} fst_gemms;
+
+void fst_gemm_body(fst_cu *c, const void *context);   // gemm_code.c; context: a fst_gemm
+void fst_gemm_join(fst_cu *c, const void *context);   // context: fst_gemms
 uint32_t fst_gemm_shared(const fst_gemm *g);
 
 #endif

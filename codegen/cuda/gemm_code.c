@@ -182,24 +182,29 @@ static void multiply_tensor(coder *o) {
 
 static const char *partial(coder *o, const char *part) {
   const char *rows = o->g.left.own.total, *columns = o->g.right.own.total;
-  return fst_cu_format(o->c, "((%s *)scratch)[((%s * (%s) + batch) * (%s) + m) * (%s) + n]", fst_cu_type(o->g.dtype), part, o->g.batch.total, rows, columns);
+  return fst_cu_format(o->c, "((%s *)scratch)[(((%u + %s) * (%s) + batch) * (%s) + m) * (%s) + n]", fst_cu_type(o->g.dtype), o->g.first_part, part, o->g.batch.total, rows, columns);
 }
 
-static void point(coder *o, const char *sum) {
+// The stores of a point whose sums are remembered.
+static void stores(coder *o) {
   fst_cu *c = o->c;
-  if (o->g.parts > 1) {
-    fst_cu_line(c, "%s = %s;", partial(o, "part"), sum);
-    return;
-  }
   const fst_kstmt *stmt = o->g.stmt;
   const char **values = FST_NEW_ARRAY(c->arena, const char *, stmt->store_count + 1);
-  size_t scope = fst_cu_scope(c);
   fst_cu_space_bind(c, &o->g.right.own, "n");
-  fst_cu_remember(c, o->g.sum, sum);
   for (uint32_t i = 0; i < stmt->store_count; i++) values[i] = fst_cu_expr(c, stmt->stores[i].value);
   for (uint32_t i = 0; i < stmt->store_count; i++) fst_cu_store(c, stmt->stores[i].buffer, stmt->stores[i].indices, values[i]);
   fst_cu_space_unbind(c, &o->g.right.own);
-  fst_cu_forget(c, scope);
+}
+
+static void point(coder *o, const char *sum) {
+  if (o->g.leaves) {
+    fst_cu_line(o->c, "%s = %s;", partial(o, "part"), sum);
+    return;
+  }
+  size_t scope = fst_cu_scope(o->c);
+  fst_cu_remember(o->c, o->g.sum, sum);
+  stores(o);
+  fst_cu_forget(o->c, scope);
 }
 
 static void epilogue(coder *o, uint32_t rows, const char *row, uint32_t columns, const char *column, const char *sum) {
@@ -237,7 +242,10 @@ static void place_block(coder *o) {
   if (is_cut(o)) {
     fst_cu_line(c, "const i64 part = blockIdx.x %% %u, length = (%s / %u + %u) / %u * %u;", o->g.parts, o->g.depth.total, o->g.parts, o->g.depth_tile, o->g.depth_tile, o->g.depth_tile);
     fst_cu_line(c, "const i64 k_begin = part * length, k_end = fst_min(k_begin + length, %s);", o->g.depth.total);
-  } else fst_cu_line(c, "const i64 k_begin = 0, k_end = %s;", o->g.depth.total);
+  } else {
+    fst_cu_line(c, "const i64 k_begin = 0, k_end = %s;", o->g.depth.total);
+    if (o->g.leaves) fst_cu_line(c, "const int part = 0;");
+  }
   fst_cu_space_bind(c, &o->g.batch, "batch");
   if (!o->g.tensor) fst_cu_line(c, "const int tx = threadIdx.x %% 16, ty = threadIdx.x / 16;");
   else fst_cu_line(c, "const int lane = threadIdx.x %% 32, tx = threadIdx.x / 32 %% %d, ty = threadIdx.x / 32 / %d;", WARP_COLUMNS, WARP_COLUMNS);
@@ -311,23 +319,29 @@ void fst_gemm_body(fst_cu *c, const void *context) {
 }
 
 void fst_gemm_join(fst_cu *c, const void *context) {
-  coder o = {.c = c, .g = *(const fst_gemm *)context};
-  uint32_t parts = o.g.parts;
+  const fst_gemms *all = context;
+  coder o = {.c = c, .g = all->items[0]};
   fst_cu_space_declare(c, &o.g.batch);
   fst_cu_space_declare(c, &o.g.left.own);
   fst_cu_space_declare(c, &o.g.right.own);
   const char *rows = o.g.left.own.total, *columns = o.g.right.own.total;
   fst_cu_line(c, "const i64 at = (i64)blockIdx.x * %d + threadIdx.x;", FST_GEMM_JOIN_THREADS);
+  size_t scope = fst_cu_scope(c);
   fst_cu_open(c, "if (at < %s * %s * %s)", o.g.batch.total, rows, columns);
   fst_cu_line(c, "const i64 row = fst_quotient(at, %s), n = at - row * %s, batch = fst_quotient(row, %s), m = row - batch * %s;", columns, columns, rows, rows);
-  fst_cu_line(c, "%s sum = 0;", fst_cu_type(o.g.dtype));
-  fst_cu_line(c, "#pragma unroll");
-  fst_cu_line(c, "for (int part = 0; part < %u; ++part) sum = sum + %s;", parts, partial(&o, "part"));
-  o.g.parts = 1;
+  for (uint32_t i = 0; i < all->count; i++) {
+    const char *sum = fst_cu_name(c, "sum");
+    o.g.first_part = all->items[i].first_part;
+    fst_cu_line(c, "%s %s = 0;", fst_cu_type(o.g.dtype), sum);
+    fst_cu_line(c, "#pragma unroll");
+    fst_cu_line(c, "for (int part = 0; part < %u; ++part) %s = %s + %s;", all->items[i].parts, sum, sum, partial(&o, "part"));
+    fst_cu_remember(c, all->items[i].sum, sum);
+  }
   fst_cu_space_bind(c, &o.g.batch, "batch");
   fst_cu_space_bind(c, &o.g.left.own, "m");
-  point(&o, "sum");
+  stores(&o);
   fst_cu_space_unbind(c, &o.g.left.own);
   fst_cu_space_unbind(c, &o.g.batch);
   fst_cu_close(c);
+  fst_cu_forget(c, scope);
 }

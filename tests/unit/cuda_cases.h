@@ -111,6 +111,23 @@ static void test_cut_tiles(void **state) {
   matmul_case(FST_BF16, FST_F32, 66, 10, 4097, PLAIN_B);
 }
 
+// Two products of other lengths in one statement, as a block of a residual network with its shortcut.
+static void test_two_products(void **state) {
+  (void)state;
+  maker m = maker_begin("two_products");
+  int64_t sizes[] = {40, 50}, depths[] = {300, 20};
+  fst_kx i = var(&m), j = var(&m), at[] = {i, j}, value = fst_kx_float(m.k, FST_F32, 1);
+  uint32_t y = maker_buffer(&m, FST_F32, 2, sizes, true);
+  for (int p = 0; p < 2; p++) {
+    int64_t left[] = {40, depths[p]}, right[] = {depths[p], 50};
+    uint32_t a = maker_buffer(&m, FST_F32, 2, left, false), b = maker_buffer(&m, FST_F32, 2, right, false);
+    fst_kx k = var(&m), x[] = {i, k}, w[] = {k, j};
+    value = add(&m, value, sum_of(&m, k, depths[p], mul(&m, fst_kx_load(m.k, a, x), fst_kx_load(m.k, b, w))));
+  }
+  map_to(&m, at, sizes, 2, y, fst_kx_prim2(m.k, FST_PRIM_MAX, value, fst_kx_float(m.k, FST_F32, 0)));
+  maker_run(&m, 1e-4);
+}
+
 // Sizes that are parameters: a block takes the large tile.
 static void large_tile_case(fst_dtype in, int64_t rows, int64_t columns, int64_t depth, bool turned) {
   maker m = maker_begin("large_tile");
@@ -160,6 +177,7 @@ static void test_turned_tiles(void **state) {
   TEST(test_tiles) \
   TEST(test_turned_tiles) \
   TEST(test_cut_tiles) \
+  TEST(test_two_products) \
   TEST(test_large_tiles) \
   TEST(test_norm_lengths) \
   TEST(test_reduce_lengths) \
