@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 // ---- facts ----
 
@@ -189,6 +190,7 @@ const char *fst_cu_offset(fst_cu *c, uint32_t buffer, const fst_kx *indices) {
     int64_t index, stride;
     if (fst_cu_is_const(c, indices[d], &index) && index == 0) continue;
     const char *term = fst_cu_expr(c, indices[d]);
+    if (!strcmp(term, "0ll")) continue;   // a variable that stands at 0
     if (!fst_cu_is_const(c, b->strides[d], &stride) || stride != 1) term = fst_cu_format(c, "%s * %s", term, fst_cu_expr(c, b->strides[d]));
     sum = sum ? fst_cu_format(c, "%s + %s", sum, term) : term;
   }

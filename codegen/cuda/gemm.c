@@ -152,16 +152,29 @@ static bool has_unit_step(fst_kernel *k, const fst_cu_accesses *loads, uint32_t 
   return false;
 }
 
+// A picture's rows move with the columns and, by a few elements, with the filter: the longer way is the one to read along.
+static bool is_along_depth(fst_kernel *k, const fst_gemm_side *side, const fst_cu_accesses *loads) {
+  uint32_t own = side->own.count - 1, deep = side->depth.count - 1;
+  int64_t width, length;
+  if (!has_unit_step(k, loads, side->depth.vars[deep])) return false;
+  if (!has_unit_step(k, loads, side->own.vars[own]) || !fst_kx_is_int(k, side->depth.extents[deep], &length)) return true;
+  return fst_kx_is_int(k, side->own.extents[own], &width) && width < length;
+}
+
 static void plan_side(fst_kernel *k, fst_gemm *g, fst_gemm_side *side) {
   fst_cu_accesses loads = {0};
   fst_cu_loads(k, &side->value, 1, &loads);
-  side->along_depth = has_unit_step(k, &loads, g->depth.vars[g->depth.count - 1]);
-  const fst_cu_space *spaces[] = {&g->batch, side->along_depth ? &side->own : &g->depth, side->along_depth ? &g->depth : &side->own};
+  side->depth = g->depth;
+  fst_cu_collapse(k, side->depth.vars, side->depth.extents, side->depth.count, &side->value, 1, NULL, 0, side->depth.merged);
+  side->along_depth = is_along_depth(k, side, &loads);
+  const fst_cu_space *spaces[] = {&g->batch, side->along_depth ? &side->own : &side->depth, side->along_depth ? &side->depth : &side->own};
   side->vector = (uint32_t)(16 / fst_dtype_size(side->dtype));
   side->wide = FST_NO_KX;
   // Only a load by itself, of just these elements.
   if (loads.len == 1 && fst_kx_eq(loads.data[0].load, side->value) && fst_cu_is_wide(k, spaces, 3, &loads.data[0], side->vector, &side->multiples)) side->wide = side->value;
   fst_vec_free(&loads);
+  // Element by element, neighbouring threads take neighbours in memory.
+  if (!side->wide.id) side->vector = 1;
 }
 
 static void plan_merge(fst_kernel *k, fst_gemm *g) {
@@ -172,7 +185,6 @@ static void plan_merge(fst_kernel *k, fst_gemm *g) {
   roots[stmt->store_count + 1] = g->right.value;
   fst_cu_space *spaces[] = {&g->batch, &g->left.own, &g->right.own};
   for (int i = 0; i < 3; i++) fst_cu_collapse(k, spaces[i]->vars, spaces[i]->extents, spaces[i]->count, roots, stmt->store_count + 2, stmt->stores, stmt->store_count, spaces[i]->merged);
-  fst_cu_collapse(k, g->depth.vars, g->depth.extents, g->depth.count, roots + stmt->store_count, 2, NULL, 0, g->depth.merged);
 }
 
 // ---- the tile ----

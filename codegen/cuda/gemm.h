@@ -14,6 +14,7 @@ typedef struct fst_gemm_side {
   fst_kx value;          // in the variables of batch, own and depth
   fst_dtype dtype;       // of its elements in shared memory
   fst_cu_space own;      // rows or columns
+  fst_cu_space depth;    // the summed variables, merged as this side's memory allows
   bool along_depth;      // neighbours in memory are neighbours in depth, else in `own`
   uint32_t vector;       // elements that a thread reads together
   fst_kx wide;           // the load that may be done as a vector; none: element by element

@@ -47,10 +47,10 @@ static void chunk_scalars(coder *o, const fst_gemm_side *side, const char *next,
   fst_cu_line(c, "%s %s = 0;", type, name);
   fst_cu_open(c, "if (own < %s && deep < k_end)", side->own.total);
   fst_cu_space_bind(c, &side->own, "own");
-  fst_cu_space_bind(c, &o->g.depth, "deep");
+  fst_cu_space_bind(c, &side->depth, "deep");
   fst_cu_line(c, "%s = %s;", name, fst_cu_expr(c, side->value));
   fst_cu_space_unbind(c, &side->own);
-  fst_cu_space_unbind(c, &o->g.depth);
+  fst_cu_space_unbind(c, &side->depth);
   fst_cu_close(c);
   fst_cu_forget(c, scope);
   fst_cu_line(c, "%s[s].e[e] = %s;", next, name);
@@ -66,10 +66,10 @@ static void chunk_vector(coder *o, const fst_gemm_side *side, const char *next, 
   fst_cu_line(c, "%s t = {};", type);
   fst_cu_open(c, "if (own < %s && deep < k_end)", side->own.total);
   fst_cu_space_bind(c, &side->own, "own");
-  fst_cu_space_bind(c, &o->g.depth, "deep");
+  fst_cu_space_bind(c, &side->depth, "deep");
   fst_cu_line(c, "t = *(const %s *)&%s;", type, fst_cu_element(c, d->index, d->args));
   fst_cu_space_unbind(c, &side->own);
-  fst_cu_space_unbind(c, &o->g.depth);
+  fst_cu_space_unbind(c, &side->depth);
   fst_cu_close(c);
   fst_cu_forget(c, scope);
   fst_cu_line(c, "%s[s] = t;", next);
@@ -256,7 +256,7 @@ static const char *wide_flag(coder *o, const fst_gemm_side *side, const char *na
   if (!side->wide.id) return "false";
   bool *buffers = FST_NEW_ARRAY(c->arena, bool, c->k->buffers.len + 1);
   buffers[fst_cu_get(c, side->wide)->index] = true;
-  const fst_cu_space *along = side->along_depth ? &o->g.depth : &side->own;
+  const fst_cu_space *along = side->along_depth ? &side->depth : &side->own;
   fst_cu_line(c, "const bool %s = %s && %s %% %u == 0;", name, fst_cu_wide_condition(c, &side->multiples, buffers, side->vector), along->sizes[along->count - 1], side->vector);
   return name;
 }
@@ -287,6 +287,8 @@ void fst_gemm_body(fst_cu *c, const void *context) {
   fst_cu_space_declare(c, &o.g.left.own);
   fst_cu_space_declare(c, &o.g.right.own);
   fst_cu_space_declare(c, &o.g.depth);
+  fst_cu_space_declare(c, &o.g.left.depth);
+  fst_cu_space_declare(c, &o.g.right.depth);
   place_block(&o);
   const char *wide_left = wide_flag(&o, &o.g.left, "wide_left"), *wide_right = wide_flag(&o, &o.g.right, "wide_right");
   declare_registers(&o);

@@ -24,6 +24,7 @@ typedef struct fst_cu_space {
   fst_kx extents[FST_KERNEL_MAX_DIMS];
   bool merged[FST_KERNEL_MAX_DIMS];
   const char *sizes[FST_KERNEL_MAX_DIMS], *total;   // C variables, once declared
+  bool is_small;                                    // fewer than 2^31 points, by their constant number
 } fst_cu_space;
 typedef FST_VEC(fst_kx) fst_cu_list;
 fst_cu_space fst_cu_space_of(const uint32_t *vars, const fst_kx *extents, uint32_t count);

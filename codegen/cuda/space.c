@@ -20,7 +20,10 @@ bool fst_cu_space_is_flat(const fst_cu_space *s) { return s->count && is_single(
 
 void fst_cu_space_declare(fst_cu *c, fst_cu_space *s) {
   const char *run = NULL, *total = NULL;
+  int64_t points = 1, known;
+  s->is_small = true;
   for (uint32_t i = 0; i < s->count; i++) {
+    s->is_small = s->is_small && fst_cu_is_const(c, s->extents[i], &known) && known >= 0 && !__builtin_mul_overflow(points, known, &points) && points <= INT32_MAX;
     const char *extent = fst_cu_expr(c, s->extents[i]);
     run = run ? fst_cu_format(c, "%s * %s", run, extent) : extent;
     if (s->merged[i]) continue;
@@ -49,7 +52,8 @@ void fst_cu_space_bind(fst_cu *c, const fst_cu_space *s, const char *at) {
       continue;
     }
     const char *index = fst_cu_name(c, "x"), *above = fst_cu_name(c, "rest");
-    fst_cu_line(c, "const i64 %s = fst_quotient(%s, %s), %s = %s - %s * %s;", above, rest, s->sizes[i], index, rest, above, s->sizes[i]);
+    const char *quotient = fst_cu_format(c, s->is_small ? "(i64)((u32)%s / (u32)%s)" : "fst_quotient(%s, %s)", rest, s->sizes[i]);
+    fst_cu_line(c, "const i64 %s = %s, %s = %s - %s * %s;", above, quotient, index, rest, above, s->sizes[i]);
     rest = above;
     fst_cu_bind(c, s->vars[i], index);
   }
