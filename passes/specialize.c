@@ -701,7 +701,9 @@ fst_status fst_specialize(fst_graph *source, fst_state_forms *state, const fst_m
     if ((n->op == FST_OP_STATE_GET || n->op == FST_OP_STATE_SET) && n->attr_int >= sp.slots) sp.slots = (uint32_t)n->attr_int + 1;
   }
   sp.position = FST_NEW_ARRAY(&sp.arena, uint32_t, source->nodes.len);
-  sp.site_elem = FST_NEW_ARRAY(&sp.arena, fst_type, source->nodes.len + fst_block_get(source, source->entry)->params.len);
+  size_t sites = source->nodes.len + fst_block_get(source, source->entry)->params.len;
+  for (size_t i = 0; i < source->module->classes.len; i++) sites += source->module->classes.data[i].attr_count;
+  sp.site_elem = FST_NEW_ARRAY(&sp.arena, fst_type, sites);
   number_positions(&sp, source->entry);
   fst_status status = NULL;
   fst_graph *graph = NULL;

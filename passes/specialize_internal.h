@@ -88,7 +88,7 @@ typedef struct specializer {
   uint32_t *position;            // by node id of the old graph: place in its block
   FST_VEC(fst_block_id) symbol_block;   // by symbol of the new graph: block that defines it
   FST_VEC(fst_block_id) block_moved;    // by block id of the new graph: where its nodes were spliced to
-  fst_type *site_elem;           // by node id of the old graph, then by parameter: joined element type of lists made there
+  fst_type *site_elem;           // by node id of the old graph, by parameter: joined element type of lists made there; then by class and attribute
   FST_VEC(uint32_t) made_site;   // by value id of the new graph: site + 1 of a made list or dict
   FST_VEC(fst_node_id) open_lists;      // of the new graph: fst::open_list nodes, which go when it is complete
   uint32_t first_local_symbol;   // symbols below are the signature's
