@@ -150,6 +150,18 @@ uint32_t site_of(specializer *sp, fst_value_id made);                 // 0: none
 void site_store(specializer *sp, uint32_t site, fst_type elem);
 fst_type site_load(specializer *sp, const world *w, uint32_t site, fst_type otherwise);
 void note_site(specializer *sp, fst_value_id made, uint32_t site);
+// The type of an item that is taken out: what is known of all of them, as far as that lasts and is of the declared type.
+fst_type taken_type(specializer *sp, const world *w, fst_type elem, fst_type declared);
+binding *copy_items(specializer *sp, const binding *items, uint32_t count, uint32_t room);
+void set_items(world *w, uint32_t heap, const binding *items, uint32_t count);
+
+// ---- objects (specialize_object.c) ----
+bool eval_object(specializer *sp, world *w, const fst_node *n);   // false: none of its business
+// What an attribute of a class may hold is found as what a list may hold, and has a site too. 0: objects of the class come
+// from outside of this call as well, and may hold anything.
+uint32_t attr_site(specializer *sp, fst_sym class_name, fst_sym attr_name);
+// The attribute holds this value from now on.
+void attr_store(specializer *sp, const world *w, uint32_t site, fst_value_id value);
 
 // ---- tensors that change their sizes (specialize_reshape.c) ----
 // *out_done is false, with nothing changed, when the tensor may be known by other names.

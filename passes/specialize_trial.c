@@ -6,6 +6,7 @@
 // is generated checks at run time that it is so.
 #include <string.h>
 
+#include "ir/lower.h"
 #include "passes/specialize_internal.h"
 
 enum { TRIALS = 5, MOST_KNOWN = 128 };
@@ -210,7 +211,8 @@ static bool is_worth_trying(specializer *sp, const fst_node *n, const char *text
   }
   fst_schema parsed;
   if (!sp->trial || !wanted) return false;
-  if (n->op != FST_OP_UNKNOWN) return !writes(fst_op_schema(n->op));
+  // Where an op of ours gives up, it is not to be taken for one that it has code for.
+  if (n->op != FST_OP_UNKNOWN) return !fst_op_has_lowering(n->op) && !fst_op_get(n->op)->compose && fst_op_get(n->op)->cls != FST_CLASS_VIEW && !writes(fst_op_schema(n->op));
   fst_status status = fst_schema_parse(&sp->scratch, text, &parsed);
   bool good = !status && !writes(&parsed);
   fst_error_free(status);

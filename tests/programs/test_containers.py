@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from functions import Cases, check, raises  # noqa: E402
+from functions import Cases, check, raises, side_by_side  # noqa: E402
 
 case = Cases()
 BIG, NAN = 2**62, math.nan
@@ -388,6 +388,37 @@ def formatted(i: int, f: float, s: str, items: List[int], maybe: Optional[str]):
     return "{} {} {} {} {}".format(i, f, s, items, maybe), f"{i}:{f}", "%s %s" % (i, s)
 
 
+@case((torch.ones(3),), (torch.ones(0),))
+def an_empty_dict_that_is_filled(x: Tensor):
+    out = dict()
+    out["once"] = x * 2
+    out["twice"] = torch.cat([x, x])
+    return out["once"] + 1, out["twice"] * 2, out
+
+
 @case.parametrize
 def test_container(function, calls, tmp_path):
     check(function, calls, tmp_path)
+
+
+class Named(torch.nn.Module):
+    """Parts that are named in a table, as torchvision's feature extractors do it: the table is known."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = {"0": "low", "2": "high"}
+        self.parts = torch.nn.ModuleDict({str(i): torch.nn.Conv2d(3, 3, 3) for i in range(3)})
+
+    def forward(self, x: Tensor) -> Dict[str, Tensor]:
+        out: Dict[str, Tensor] = {}
+        for name, part in self.parts.items():
+            x = part(x)
+            if name in self.table:
+                out[self.table[name]] = x
+        return {"sum": out["low"].sum() + out["high"].relu()}
+
+
+def test_parts_by_name(tmp_path):
+    path = tmp_path / "named.pt"
+    torch.jit.script(Named().eval()).save(str(path))
+    side_by_side.in_memory(path, [side_by_side.Call((torch.randn(size),)) for size in ((1, 3, 8, 8), (2, 3, 9, 7))])
