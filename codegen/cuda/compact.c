@@ -52,5 +52,5 @@ static void compact_body(fst_cu *c, const void *context) {
 void fst_cu_compact(fst_cu_kernel *m, const fst_kstmt *stmt) {
   FST_ASSERT(fst_cu_box(m->k, stmt, stmt->var_count) == stmt->var_count, "kernel %s compacts rows of different lengths", m->k->name);
   fst_kx one = fst_kx_int(m->sizes, 1), grid[] = {one, one, one};
-  fst_cu_launch_add(m, THREADS, grid, THREADS / WARP * sizeof(int), compact_body, stmt);
+  fst_cu_launch_add(m, THREADS, 0, grid, THREADS / WARP * sizeof(int), compact_body, stmt);
 }

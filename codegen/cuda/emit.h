@@ -90,9 +90,10 @@ struct fst_cu_kernel {
 fst_kx fst_cu_size(const fst_cu_kernel *m, fst_kx x);
 // Scratch memory for the statement that is being scheduled: launches are made one after the other, so all share it.
 void fst_cu_scratch(fst_cu_kernel *m, fst_kx bytes);
-// A launch: `body` is printed into a function of the kernel's arguments.
+// A launch: `body` is printed into a function of the kernel's arguments. `resident`: how many of its blocks a multiprocessor
+// should hold, which bounds the registers; 0: as it comes.
 typedef void (*fst_cu_body)(fst_cu *c, const void *context);
-void fst_cu_launch_add(fst_cu_kernel *m, uint32_t threads, const fst_kx grid[3], uint32_t shared_bytes, fst_cu_body body, const void *context);
+void fst_cu_launch_add(fst_cu_kernel *m, uint32_t threads, uint32_t resident, const fst_kx grid[3], uint32_t shared_bytes, fst_cu_body body, const void *context);
 
 // ---- statement.c: plain launches, one thread a point or a row ----
 void fst_cu_statement(fst_cu_kernel *m, const fst_kstmt *stmt);

@@ -239,10 +239,10 @@ static void launch(fst_cu_kernel *m, fst_gemms *all, fst_kx rows, fst_kx columns
     const fst_gemm *g = &all->items[i];
     fst_kx tiles = fst_kx_prim2(s, FST_PRIM_MUL, fst_cu_ceil_div(m, rows, g->left.tile), fst_cu_ceil_div(m, columns, g->right.tile));
     fst_kx grid[] = {fst_kx_prim2(s, FST_PRIM_MUL, fst_kx_prim2(s, FST_PRIM_MUL, tiles, batch), fst_kx_int(s, g->parts)), one, one};
-    fst_cu_launch_add(m, g->threads, grid, fst_gemm_shared(g), fst_gemm_body, g);
+    fst_cu_launch_add(m, g->threads, 2, grid, fst_gemm_shared(g), fst_gemm_body, g);
   }
   fst_kx join[] = {fst_cu_ceil_div(m, points, FST_GEMM_JOIN_THREADS), one, one};
-  if (leaves) fst_cu_launch_add(m, FST_GEMM_JOIN_THREADS, join, 0, fst_gemm_join, all);
+  if (leaves) fst_cu_launch_add(m, FST_GEMM_JOIN_THREADS, 0, join, 0, fst_gemm_join, all);
 }
 
 bool fst_cu_gemm(fst_cu_kernel *m, const fst_kstmt *stmt) {

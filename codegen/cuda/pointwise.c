@@ -199,7 +199,7 @@ bool fst_cu_pointwise(fst_cu_kernel *m, const fst_kstmt *stmt) {
   plan_loads(m->k, &p, cost);
   fst_kx one = fst_kx_int(m->sizes, 1), blocks = fst_cu_ceil_div(m, points, (int64_t)THREADS * p.vector * p.unroll);
   fst_kx grid[] = {fst_kx_prim2(m->sizes, FST_PRIM_MIN, blocks, fst_kx_int(m->sizes, MOST_BLOCKS)), one, one};
-  fst_cu_launch_add(m, THREADS, grid, 0, pointwise_body, &p);
+  fst_cu_launch_add(m, THREADS, 0, grid, 0, pointwise_body, &p);
   fst_vec_free(&p.wide);
   fst_vec_free(&p.multiples);
   return true;

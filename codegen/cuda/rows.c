@@ -196,7 +196,7 @@ static void launch(fst_cu_kernel *m, fst_rows *r, fst_team team, uint32_t thread
   if (team == FST_TEAM_WARP) blocks = fst_cu_ceil_div(m, teams, threads / WARP);
   if (team == FST_TEAM_COLUMN) blocks = fst_cu_ceil_div(m, teams, WARP);
   fst_kx grid[] = {flag.id ? fst_kx_prim2(m->sizes, FST_PRIM_MUL, blocks, flag) : blocks, one, one};
-  fst_cu_launch_add(m, threads, grid, fst_rows_shared(r), fst_rows_body, r);
+  fst_cu_launch_add(m, threads, 0, grid, fst_rows_shared(r), fst_rows_body, r);
 }
 
 // Rows that are long and few are cut. Only where there is one pass and one result: its parts can be combined.

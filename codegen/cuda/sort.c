@@ -111,5 +111,5 @@ void fst_cu_sort(fst_cu_kernel *m, const fst_kstmt *stmt) {
   sorting s = {stmt, fst_cu_space_of(stmt->vars, stmt->extents, stmt->var_count - 1)};
   fst_kx rows = fst_cu_points(m, stmt->extents, stmt->var_count - 1), one = fst_kx_int(m->sizes, 1), most = fst_kx_int(m->sizes, MOST_BLOCKS);
   fst_kx grid[] = {rows.id ? fst_kx_prim2(m->sizes, FST_PRIM_MIN, rows, most) : most, one, one};
-  fst_cu_launch_add(m, THREADS, grid, 0, sort_body, &s);
+  fst_cu_launch_add(m, THREADS, 0, grid, 0, sort_body, &s);
 }

@@ -71,7 +71,7 @@ static fst_kx blocks_of(fst_cu_kernel *m, const plain *p) {
 
 static void plain_launch(fst_cu_kernel *m, const plain *p) {
   fst_kx one = fst_kx_int(m->sizes, 1), grid[] = {blocks_of(m, p), one, one};
-  fst_cu_launch_add(m, THREADS, grid, 0, plain_body, p);
+  fst_cu_launch_add(m, THREADS, 0, grid, 0, plain_body, p);
 }
 
 // ---- points ----

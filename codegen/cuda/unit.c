@@ -86,12 +86,14 @@ void fst_cu_scratch(fst_cu_kernel *m, fst_kx bytes) {
 
 // Written buffers that nothing reads are distinct from all others (the caller promises it); buffers that are only read may be
 // the same memory as each other, which `restrict` allows, but not where one of the kernel is both read and written.
-static void function_begin(fst_cu_kernel *m, const char *name, uint32_t threads, fst_text *out) {
+static void function_begin(fst_cu_kernel *m, const char *name, uint32_t threads, uint32_t resident, fst_text *out) {
   const fst_kernel *k = m->k;
   bool updates = false;
   const char *comma = "";
   for (size_t i = 0; i < k->buffers.len; i++) updates |= k->buffers.data[i].is_read && k->buffers.data[i].is_written;
-  fst_text_printf(out, "\nextern \"C\" __global__ void __launch_bounds__(%u) %s(", threads, name);
+  fst_text_printf(out, "\nextern \"C\" __global__ void __launch_bounds__(%u", threads);
+  if (resident) fst_text_printf(out, ", %u", resident);
+  fst_text_printf(out, ") %s(", name);
   for (size_t i = 0; i < k->buffers.len; i++) {
     const fst_kbuf *b = &k->buffers.data[i];
     bool alone = b->is_written ? !b->is_read : !updates;
@@ -106,13 +108,13 @@ static void function_begin(fst_cu_kernel *m, const char *name, uint32_t threads,
   fst_text_puts(out, ") {\n");
 }
 
-void fst_cu_launch_add(fst_cu_kernel *m, uint32_t threads, const fst_kx grid[3], uint32_t shared_bytes, fst_cu_body body, const void *context) {
+void fst_cu_launch_add(fst_cu_kernel *m, uint32_t threads, uint32_t resident, const fst_kx grid[3], uint32_t shared_bytes, fst_cu_body body, const void *context) {
   fst_text text = {0};
   fst_arena arena;
   fst_arena_init(&arena);
   fst_cuda_launch launch = {.threads = {threads, 1, 1}, .grid = {grid[0], grid[1], grid[2]}, .shared_bytes = shared_bytes};
   launch.entry = fst_arena_printf(&m->unit->arena, "%s_%zu", m->symbol, m->launches.len);
-  function_begin(m, launch.entry, threads, &m->unit->text);
+  function_begin(m, launch.entry, threads, resident, &m->unit->text);
   fst_cu c = {.k = m->k, .arena = &arena, .out = &text, .depth = 1};
   fst_cu_begin(&c);
   body(&c, context);

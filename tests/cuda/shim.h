@@ -90,9 +90,11 @@ static inline void shim_run_block() {
   memset(shim_warps, 0, sizeof shim_warps);
   memset(shim_shared, 0xff, sizeof shim_shared);
   for (unsigned t = 0; t < shim_threads; t++) shim_fiber_begin(t);
-  while (shim_live) {
+  // Forwards and backwards in turn, so that no order between two barriers is relied on.
+  for (unsigned pass = 0; shim_live; pass++) {
     bool moved = false;
-    for (unsigned t = 0; t < shim_threads; t++) {
+    for (unsigned i = 0; i < shim_threads; i++) {
+      unsigned t = pass % 2 ? shim_threads - 1 - i : i;
       shim_fiber *f = &shim_fibers[t];
       if (f->done || (f->waits_for && *f->waits_for == f->round)) continue;
       f->waits_for = NULL;
