@@ -106,6 +106,20 @@ uint32_t fst_cu_box(const fst_kernel *k, const fst_kstmt *stmt, uint32_t most) {
   return count;
 }
 
+bool fst_cu_reads_its_stores(const fst_kernel *k, const fst_kstmt *stmt) {
+  fst_cu_accesses loads = {0};
+  bool found = false;
+  for (uint32_t i = 0; i < stmt->store_count; i++) {
+    fst_cu_loads(k, &stmt->stores[i].value, 1, &loads);
+    fst_cu_loads(k, stmt->stores[i].indices, stmt->stores[i].index_count, &loads);
+  }
+  fst_cu_loads(k, stmt->carry_next, stmt->carry_count, &loads);
+  for (size_t l = 0; l < loads.len; l++)
+    for (uint32_t i = 0; i < stmt->store_count; i++) found |= loads.data[l].buffer == stmt->stores[i].buffer;
+  fst_vec_free(&loads);
+  return found;
+}
+
 bool fst_cu_reduces(const fst_kernel *k, fst_kx x) {
   fst_arena arena;
   fst_arena_init(&arena);

@@ -12,6 +12,7 @@
 bool fst_cu_pointwise(fst_cu_kernel *m, const fst_kstmt *stmt);   // pointwise.c
 bool fst_cu_gemm(fst_cu_kernel *m, const fst_kstmt *stmt);        // gemm.c
 bool fst_cu_rows(fst_cu_kernel *m, const fst_kstmt *stmt);        // rows.c
+bool fst_cu_scan(fst_cu_kernel *m, const fst_kstmt *stmt);        // scan.c
 // These have one schedule each.
 void fst_cu_sort(fst_cu_kernel *m, const fst_kstmt *stmt);        // sort.c
 void fst_cu_compact(fst_cu_kernel *m, const fst_kstmt *stmt);     // compact.c
@@ -52,6 +53,8 @@ void fst_cu_loads(const fst_kernel *k, const fst_kx *roots, uint32_t count, fst_
 void fst_cu_collapse(fst_kernel *k, const uint32_t *vars, const fst_kx *extents, uint32_t count, const fst_kx *roots, uint32_t root_count, const fst_kstore *stores, uint32_t store_count, bool *merged);
 // How many leading variables of the statement, of at most `most`, form a box.
 uint32_t fst_cu_box(const fst_kernel *k, const fst_kstmt *stmt, uint32_t most);
+// Whether a value, a carry or an index of the statement reads a buffer that it stores to.
+bool fst_cu_reads_its_stores(const fst_kernel *k, const fst_kstmt *stmt);
 bool fst_cu_reduces(const fst_kernel *k, fst_kx x);   // is there a reduction below
 uint32_t fst_cu_cost(const fst_kernel *k, fst_kx x);  // primitives and loads below, as a tree up to a limit
 

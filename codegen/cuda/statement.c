@@ -134,19 +134,6 @@ static void scan_row(fst_cu *c, const plain *p) {
 
 // ---- SCATTER: which points may go to different threads ----
 
-static bool reads_what_it_writes(const fst_kernel *k, const fst_kstmt *stmt) {
-  fst_cu_accesses loads = {0};
-  bool found = false;
-  for (uint32_t i = 0; i < stmt->store_count; i++) {
-    fst_cu_loads(k, &stmt->stores[i].value, 1, &loads);
-    fst_cu_loads(k, stmt->stores[i].indices, stmt->stores[i].index_count, &loads);
-  }
-  for (size_t l = 0; l < loads.len; l++)
-    for (uint32_t i = 0; i < stmt->store_count; i++) found |= loads.data[l].buffer == stmt->stores[i].buffer;
-  fst_vec_free(&loads);
-  return found;
-}
-
 // A variable that is itself an index of every store, in the same place: points that differ in it never meet.
 static bool keeps_apart(const fst_kernel *k, const fst_kstmt *stmt, uint32_t var) {
   for (uint32_t d = 0; d < stmt->stores[0].index_count; d++) {
@@ -173,7 +160,7 @@ static void plan_scatter(const fst_kernel *k, plain *p) {
   const fst_kstmt *stmt = p->stmt;
   uint32_t used = 0;
   p->point = scatter_point;
-  if (fst_cu_box(k, stmt, stmt->var_count) < stmt->var_count || reads_what_it_writes(k, stmt)) return;
+  if (fst_cu_box(k, stmt, stmt->var_count) < stmt->var_count || fst_cu_reads_its_stores(k, stmt)) return;
   p->atomic = any_order(k, stmt);
   for (int serial = 0; serial < 2; serial++)
     for (uint32_t i = 0; i < stmt->var_count; i++) {
@@ -195,6 +182,7 @@ void fst_cu_statement(fst_cu_kernel *m, const fst_kstmt *stmt) {
       break;
     case FST_KSTMT_SCATTER: plan_scatter(m->k, &p); break;
     case FST_KSTMT_SCAN:
+      if (fst_cu_scan(m, stmt)) return;
       p.parallel = fst_cu_box(m->k, stmt, stmt->var_count - 1);
       p.serial_end = stmt->var_count - 1;
       p.point = scan_row;

@@ -74,6 +74,40 @@ static void test_reduce_parts(void **state) {
     for (int64_t rows = 1; rows < 3; rows++) reduce_case(ops[i], dtypes[i], rows, 70001 - rows, i == 1 ? HUGE_TOO : PLAIN);
 }
 
+// Running sums and extremes that a block does together.
+static void running_case(fst_prim prim, fst_dtype dtype, int64_t rows, int64_t n, variety special) {
+  maker m = maker_begin("running");
+  m.special = special;
+  int64_t sizes[] = {rows, n};
+  uint32_t x = maker_buffer(&m, dtype, 2, sizes, false), y = maker_buffer(&m, dtype, 2, sizes, true), z = maker_buffer(&m, FST_I64, 2, sizes, true);
+  fst_kx i = var(&m), j = var(&m), at[] = {i, j}, total = fst_kernel_var(m.k, dtype), count = fst_kernel_var(m.k, FST_I64), carries[] = {total, count};
+  fst_kstmt *s = fst_kernel_add_stmt(m.k, FST_KSTMT_SCAN, 2, 2, 2);
+  for (int k = 0; k < 2; k++) {
+    s->vars[k] = number_of(&m, at[k]);
+    s->extents[k] = num(&m, sizes[k]);
+    s->carries[k] = number_of(&m, carries[k]);
+    s->stores[k] = (fst_kstore){k ? z : y, carries[k], 2, FST_NEW_ARRAY(&m.k->arena, fst_kx, 2)};
+    memcpy(s->stores[k].indices, at, sizeof at);
+  }
+  s->carry_init[0] = fst_kx_number(m.k, dtype, 1, 1);
+  s->carry_init[1] = num(&m, 5);
+  s->carry_next[0] = fst_kx_prim2(m.k, prim, total, fst_kx_load(m.k, x, at));
+  s->carry_next[1] = add(&m, count, add(&m, j, num(&m, 1)));
+  maker_run(&m, 1e-4);
+}
+
+static void test_running(void **state) {
+  (void)state;
+  const int64_t lengths_of_rows[] = {64, 65, 511, 512, 513, 2000};
+  for (int i = 0; i < 6; i++) {
+    running_case(FST_PRIM_ADD, FST_F32, 3, lengths_of_rows[i], PLAIN);
+    running_case(FST_PRIM_ADD, FST_I32, 2, lengths_of_rows[i], HUGE_TOO);
+    running_case(FST_PRIM_MAX, FST_F16, 2, lengths_of_rows[i], HUGE_TOO);
+    running_case(FST_PRIM_MIN, FST_U8, 2, lengths_of_rows[i], HUGE_TOO);
+    running_case(FST_PRIM_MUL, FST_I64, 2, lengths_of_rows[i], HUGE_TOO);
+  }
+}
+
 // Softmax along the first dim: rows lie side by side.
 static void test_softmax_columns(void **state) {
   (void)state;
@@ -181,6 +215,7 @@ static void test_turned_tiles(void **state) {
   TEST(test_large_tiles) \
   TEST(test_norm_lengths) \
   TEST(test_reduce_lengths) \
+  TEST(test_running) \
   TEST(test_reduce_parts) \
   TEST(test_softmax_columns)
 
