@@ -32,8 +32,10 @@ typedef fst_error *fst_status;
 
 #if defined(__GNUC__)
 #define FST_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define FST_MUST_USE __attribute__((warn_unused_result))
 #else
 #define FST_PRINTF(fmt, args)
+#define FST_MUST_USE
 #endif
 
 #if defined(__GNUC__)

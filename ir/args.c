@@ -104,36 +104,6 @@ int fst_args_floats(const fst_infer *in, const char *name, double *out, int max)
   return count;
 }
 
-static const char *shape_text(fst_infer *in, const fst_type_data *type, const char *open, const char *between, const char *close) {
-  fst_text text = {0};
-  fst_text_puts(&text, open);
-  for (int i = 0; i < type->rank; i++) {
-    if (i) fst_text_puts(&text, between);
-    fst_dim_print(in->dims, type->dims[i], &text);
-  }
-  fst_text_puts(&text, close);
-  const char *copy = fst_arena_strdup(in->arena, fst_text_cstr(&text));
-  fst_text_deinit(&text);
-  return copy;
-}
-const char *fst_args_shape_text(fst_infer *in, const fst_type_data *type) { return shape_text(in, type, "[", ", ", "]"); }
-const char *fst_args_times_text(fst_infer *in, const fst_type_data *type) { return shape_text(in, type, "", "x", ""); }
-
-const char *fst_args_dim_text(fst_infer *in, fst_dim d) {
-  fst_text text = {0};
-  fst_dim_print(in->dims, d, &text);
-  const char *copy = fst_arena_strdup(in->arena, fst_text_cstr(&text));
-  fst_text_deinit(&text);
-  return copy;
-}
-
-bool fst_args_require(fst_infer *in, fst_dim a, fst_dim b, const char *text, const char *guard_text) {
-  int equal = fst_dim_equal(in->dims, a, b);
-  if (equal == 0) in->message = text;
-  if (equal < 0) fst_infer_require_equal(in, a, b, guard_text);
-  return equal != 0;
-}
-
 void fst_infer_set_format(fst_infer *in, uint32_t r, fst_dtype dtype, int rank, const fst_dim *dims, int format) {
   fst_shape shape = {.rank = rank, .has_strides = true};
   memcpy(shape.dims, dims, sizeof(fst_dim) * (size_t)rank);

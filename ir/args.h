@@ -26,13 +26,6 @@ int fst_args_floats(const fst_infer *in, const char *name, double *out, int max)
 // Items of a list operand that nothing writes: values, None included; -1 when its items are not known.
 int fst_args_items(const fst_infer *in, uint32_t arg, fst_value_id *out, int max);
 
-// Texts for messages, in the scratch arena: "[2, 3]" and "2x3".
-const char *fst_args_shape_text(fst_infer *in, const fst_type_data *type);
-const char *fst_args_times_text(fst_infer *in, const fst_type_data *type);
-const char *fst_args_dim_text(fst_infer *in, fst_dim d);
-// a == b: proven different is false with in->message = `text`; what only the call can tell becomes a guard with
-// `guard_text` (`{}` `{}` are a and b).
-bool fst_args_require(fst_infer *in, fst_dim a, fst_dim b, const char *text, const char *guard_text);
 // Sets result `r` to these sizes in the memory format (ir/layout.h).
 void fst_infer_set_format(fst_infer *in, uint32_t r, fst_dtype dtype, int rank, const fst_dim *dims, int format);
 int fst_infer_format(fst_infer *in, const fst_type_data *type);   // PyTorch's suggest_memory_format

@@ -330,11 +330,40 @@ static bool is_step_guard(const composer *c, const fst_infer_guard *g) {
   return c->body.id && (mentions_from(c->in->dims, g->a, c->body_symbols) || mentions_from(c->in->dims, g->b, c->body_symbols));
 }
 
+// One above the newest symbol.
+static uint32_t symbols_in(const fst_dims *dims, fst_dim d) {
+  fst_dim_view v = fst_dim_open(dims, d);
+  uint32_t newest = v.kind == FST_DIM_SYMBOL ? v.symbol + 1 : 0;
+  for (uint32_t i = 0; i < v.count; i++) {
+    uint32_t inner = symbols_in(dims, v.operands[i]);
+    if (inner > newest) newest = inner;
+  }
+  return newest;
+}
+
+static uint32_t guard_symbols(const composer *c, const fst_infer_guard *guard) {
+  uint32_t a = symbols_in(c->in->dims, guard->a), b = symbols_in(c->in->dims, guard->b);
+  return a > b ? a : b;
+}
+
+static void guard_insert(composer *c, fst_node_id node, const fst_infer_guard *guard) {
+  fst_node_id before = fst_node_get(c->graph, node)->prev;
+  fst_guard_place(c->graph, node, guard);
+  fst_node_id id = before.id ? fst_node_get(c->graph, before)->next : fst_block_get(c->graph, fst_node_get(c->graph, node)->block)->first;
+  for (; !fst_node_eq(id, node); id = fst_node_get(c->graph, id)->next) fst_vec_push(&c->made, id);
+}
+
 static bool node_infer(composer *c, fst_node_id node) {
   fst_infer part = {0};
+  uint32_t symbols = fst_dims_symbol_count(c->in->dims);
   int status = fst_infer_node(c->graph, node, c->in->arena, &part);
-  for (size_t i = 0; i < part.guards.len; i++)
-    if (!is_step_guard(c, &part.guards.data[i])) fst_vec_push(&c->in->guards, part.guards.data[i]);
+  for (size_t i = 0; i < part.guards.len; i++) {
+    const fst_infer_guard *guard = &part.guards.data[i];
+    if (is_step_guard(c, guard)) continue;
+    uint32_t newest = guard_symbols(c, guard);   // of what the part itself brings, its own composition speaks
+    if (newest <= c->symbols) fst_vec_push(&c->in->guards, *guard);
+    else if (newest <= symbols && c->builds) guard_insert(c, node, guard);
+  }
   fst_vec_free(&part.guards);
   if (status != FST_INFER_OK) compose_stop(c, status, part.message);
   return status == FST_INFER_OK;

@@ -29,6 +29,8 @@ typedef struct composer {
   fst_block_id body;         // of the loop that is being made: where nodes go. None: before in->node
   uint32_t body_symbols;     // symbols from here on are the body's
   fst_value_id *results;
+  bool builds;               // the nodes stay
+  uint32_t symbols;          // of the graph; later ones are of sizes that arise on the way
   bool done;                 // returned
   int status;                // FST_INFER_OK, or why it stopped
 } composer;

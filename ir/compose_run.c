@@ -150,23 +150,43 @@ static void run_assignment(composer *c) {
     name_bind(c, names[i].name, names[i].len, (term){.kind = TERM_VALUE, .value = fst_node_result(fst_node_get(c->graph, node), i)});
 }
 
-static void run_raise(composer *c) {
+// A text that is raised. `{expr}` in it is an int, or the sizes of a tensor.
+static const char *parse_message(composer *c) {
   skip_space(c);
-  compose_stop(c, FST_INFER_RAISES, parse_string(c).text);
+  const char *raw = parse_string(c).text, *resume = c->at;
+  fst_text text = {0};
+  while (*raw) {
+    if (*raw != '{') {
+      fst_text_putc(&text, *raw++);
+      continue;
+    }
+    c->at = raw + 1;
+    term value = parse_expr(c), known = term_known(c, &value);
+    const fst_type_data *type = value.kind == TERM_VALUE ? fst_value_type_data(c->graph, value.value) : NULL;
+    bool is_tensor = type && type->kind == FST_TY_TENSOR && type->rank >= 0;
+    fst_text_puts(&text, is_tensor ? fst_infer_shape_text(c->in, type->dims, type->rank) : known.kind == TERM_INT ? fst_infer_dim_text(c->in, known.i) : "?");
+    expect(c, "}");
+    raw = c->at;
+  }
+  c->at = resume;
+  const char *copy = fst_arena_strdup(c->in->arena, fst_text_cstr(&text));
+  fst_text_deinit(&text);
+  return copy;
 }
 
-// Two sizes that must be equal: now if they are known, else when the call is made.
+static void run_raise(composer *c) { compose_stop(c, FST_INFER_RAISES, parse_message(c)); }
+
+// `require a, b, "text"`: equal sizes; `require a <= b, "text"`. Looked at now if they are known, else when the call is made.
 static void run_require(composer *c) {
   term left = parse_expr(c), a = term_known(c, &left);
-  expect(c, ",");
+  bool at_most = take(c, "<=");
+  if (!at_most) expect(c, ",");
   term right = parse_expr(c), b = term_known(c, &right);
   expect(c, ",");
-  skip_space(c);
-  const char *text = parse_string(c).text;
+  const char *text = parse_message(c);
   if (!is_live(c)) return;
   if (a.kind != TERM_INT || b.kind != TERM_INT) compose_stop(c, FST_INFER_UNKNOWN, "sizes that must be equal are not known");
-  else if (fst_dim_equal(c->in->dims, a.i, b.i) == 0) compose_stop(c, FST_INFER_RAISES, text);
-  else fst_infer_require_equal(c->in, a.i, b.i, text);
+  else if (!(at_most ? fst_infer_require_at_most(c->in, a.i, b.i, text) : fst_infer_require_equal(c->in, a.i, b.i, text))) compose_stop(c, FST_INFER_RAISES, text);
 }
 
 static void run_statements(composer *c) {
@@ -199,7 +219,9 @@ static void nodes_erase(composer *c) {
 
 static void composer_run(composer *c) {
   const fst_op_info *info = fst_op_get(fst_node_get(c->graph, c->in->node)->op);
+  if (!info->compose && info->inplace_of) info = fst_op_get(fst_op_find(info->inplace_of, strlen(info->inplace_of)));
   FST_ASSERT(info->compose, "no composition");
+  c->symbols = fst_dims_symbol_count(c->in->dims);
   bind_arguments(c);
   c->start = c->at = info->compose;
   run_statements(c);
@@ -208,7 +230,7 @@ static void composer_run(composer *c) {
 }
 
 int fst_compose_build(fst_infer *in, fst_value_id *out_results) {
-  composer c = {.in = in, .graph = in->graph, .results = out_results};
+  composer c = {.in = in, .graph = in->graph, .results = out_results, .builds = true};
   composer_run(&c);
   fst_vec_free(&c.made);
   return c.status;

@@ -191,10 +191,54 @@ int fst_infer_wrap_dim(fst_infer *in, int64_t dim, int rank) {
 
 fst_dim fst_infer_fresh(fst_infer *in) { return fst_dim_fresh(in->dims, false); }
 
-void fst_infer_require_equal(fst_infer *in, fst_dim a, fst_dim b, const char *message) {
-  if (fst_dim_equal(in->dims, a, b) == 1) return;
-  fst_infer_guard guard = {a, b, fst_arena_strdup(in->arena, message)};
-  fst_vec_push(&in->guards, guard);
+static bool require(fst_infer *in, int holds, fst_infer_guard guard) {
+  guard.message = fst_arena_strdup(in->arena, guard.message);
+  if (holds < 0) fst_vec_push(&in->guards, guard);
+  if (holds == 0) in->message = guard.message;
+  return holds != 0;
+}
+
+bool fst_infer_require_equal(fst_infer *in, fst_dim a, fst_dim b, const char *text) {
+  return require(in, fst_dim_equal(in->dims, a, b), (fst_infer_guard){.a = a, .b = b, .message = text});
+}
+
+bool fst_infer_require_at_most(fst_infer *in, fst_dim a, fst_dim b, const char *text) {
+  int exceeds = fst_dim_less(in->dims, b, a);
+  return require(in, exceeds < 0 ? -1 : !exceeds, (fst_infer_guard){.a = a, .b = b, .at_most = true, .message = text});
+}
+
+bool fst_infer_require_at_least(fst_infer *in, fst_dim a, int64_t least, const char *text) {
+  return fst_infer_require_at_most(in, fst_dim_const(in->dims, least), a, text);
+}
+
+static void dim_put(const fst_infer *in, fst_dim d, fst_text *out) {
+  bool open = fst_dim_is_known(d) && !fst_dim_is_const(in->dims, d, NULL);
+  if (open) fst_text_putc(out, '{');
+  fst_dim_print(in->dims, d, out);
+  if (open) fst_text_putc(out, '}');
+}
+
+static const char *dims_text(fst_infer *in, const fst_dim *dims, int rank, const char *open, const char *between, const char *close) {
+  fst_text text = {0};
+  fst_text_puts(&text, open);
+  for (int i = 0; i < rank; i++) {
+    if (i) fst_text_puts(&text, between);
+    dim_put(in, dims[i], &text);
+  }
+  fst_text_puts(&text, close);
+  const char *copy = fst_arena_strdup(in->arena, fst_text_cstr(&text));
+  fst_text_deinit(&text);
+  return copy;
+}
+const char *fst_infer_dim_text(fst_infer *in, fst_dim d) { return dims_text(in, &d, 1, "", "", ""); }
+const char *fst_infer_shape_text(fst_infer *in, const fst_dim *dims, int rank) { return dims_text(in, dims, rank, "[", ", ", "]"); }
+const char *fst_infer_times_text(fst_infer *in, const fst_dim *dims, int rank) { return dims_text(in, dims, rank, "", "x", ""); }
+const char *fst_infer_by_text(fst_infer *in, const fst_dim *dims, int rank) { return dims_text(in, dims, rank, "", " x ", ""); }
+
+bool fst_infer_require_reach(fst_infer *in, fst_dim dilation, fst_dim taps, const char *text) {
+  fst_dims *d = in->dims;
+  fst_dim between = fst_dim_max(d, fst_dim_sub(d, taps, fst_dim_const(d, 1)), fst_dim_const(d, 1));
+  return fst_infer_require_at_most(in, dilation, fst_dim_floordiv(d, fst_dim_const(d, INT64_MAX / 4), between), text);
 }
 
 // ---- broadcasting ----------------------------------------------------------------------------------
@@ -203,23 +247,29 @@ static fst_dim minus_one(fst_infer *in, fst_dim d) { return fst_dim_sub(in->dims
 
 // Sizes that may each be 1 at run time or must be equal. Of (n, n), (n, 1) and (1, n) the result is n, which
 // is a*b // max(min(a, b), 1), for n = 0 too; other pairs raise: (a - 1)(b - 1)(a - b) must be 0.
-static fst_dim broadcast_open(fst_infer *in, fst_dim a, fst_dim b, const char *text) {
+static bool broadcast_open(fst_infer *in, fst_dim a, fst_dim b, const char *text, fst_dim *out) {
   fst_dims *d = in->dims;
   int64_t a_low, b_low, high, value;
   fst_dim_bounds(d, a, &a_low, &high);
   fst_dim_bounds(d, b, &b_low, &high);
   bool a_may_be_one = a_low <= 1 && fst_dim_equal(d, a, 1) != 0, b_may_be_one = b_low <= 1 && fst_dim_equal(d, b, 1) != 0;
   if (!a_may_be_one && !b_may_be_one) {
-    fst_infer_require_equal(in, a, b, text);
-    return fst_dim_is_const(d, b, &value) ? b : a;
+    *out = fst_dim_is_const(d, b, &value) ? b : a;
+    return fst_infer_require_equal(in, a, b, text);
   }
   fst_dim zero = fst_dim_sub(d, a, b);
   if (a_may_be_one) zero = fst_dim_mul(d, zero, minus_one(in, a));
   if (b_may_be_one) zero = fst_dim_mul(d, zero, minus_one(in, b));
-  fst_infer_require_equal(in, zero, 0, text);
-  if (!a_may_be_one) return a;
-  if (!b_may_be_one) return b;
-  return fst_dim_floordiv(d, fst_dim_mul(d, a, b), fst_dim_max(d, fst_dim_min(d, a, b), 1));
+  *out = !a_may_be_one ? a : !b_may_be_one ? b : fst_dim_floordiv(d, fst_dim_mul(d, a, b), fst_dim_max(d, fst_dim_min(d, a, b), 1));
+  return fst_infer_require_equal(in, zero, 0, text);
+}
+
+bool fst_infer_require_fits(fst_infer *in, fst_dim from, fst_dim to, const char *text) {
+  fst_dims *d = in->dims;
+  if (fst_dim_equal(d, from, 1) == 1) return true;
+  if (fst_dim_equal(d, from, 1) == 0) return fst_infer_require_equal(in, from, to, text);
+  fst_dim away = fst_dim_max(d, fst_dim_sub(d, from, 1), fst_dim_sub(d, 1, from));   // 0 where `from` is 1
+  return fst_infer_require_equal(in, fst_dim_mul(d, fst_dim_min(d, away, 1), fst_dim_sub(d, from, to)), 0, text);
 }
 
 static bool broadcast_dim(fst_infer *in, fst_dim a, fst_dim b, int dim, fst_dim *out) {
@@ -233,9 +283,9 @@ static bool broadcast_dim(fst_infer *in, fst_dim a, fst_dim b, int dim, fst_dim 
     fst_infer_raise(in, "The size of tensor a (%lld) must match the size of tensor b (%lld) at non-singleton dimension %d", (long long)x, (long long)y, dim);
     return false;
   } else {
-    char text[160];
-    snprintf(text, sizeof text, "The size of tensor a must match the size of tensor b at non-singleton dimension %d", dim);
-    *out = broadcast_open(in, a, b, text);
+    const char *text = fst_arena_printf(in->arena, "The size of tensor a (%s) must match the size of tensor b (%s) at non-singleton dimension %d",
+                                        fst_infer_dim_text(in, a), fst_infer_dim_text(in, b), dim);
+    return broadcast_open(in, a, b, text, out);
   }
   return true;
 }
@@ -344,6 +394,8 @@ int fst_infer_node(fst_graph *graph, fst_node_id node, fst_arena *scratch, fst_i
   for (uint32_t r = 0; r < n->result_count; r++) out->result_syms[r] = FST_DIM_UNKNOWN;
   const fst_op_info *info = fst_op_get(n->op);
   int outcome = info->infer ? info->infer(out) : FST_INFER_OK;
+  for (size_t i = 0; i < out->guards.len && outcome == FST_INFER_OK; i++)
+    if (!fst_dim_is_known(out->guards.data[i].a) || !fst_dim_is_known(out->guards.data[i].b)) outcome = fst_infer_give_up(out, "a size is not known");
   if (outcome != FST_INFER_OK) return outcome;
   for (uint32_t r = 0; r < n->result_count; r++) {
     if (out->results[r].id) fst_value_set_type(graph, n->results[r], out->results[r]);

@@ -10,10 +10,19 @@ typedef enum {
   FST_INFER_RAISES = 2,   // PyTorch raises for these operands: in->message is its text
 } fst_infer_result;
 
+enum { FST_GUARD_NUMBERS = 32 };   // the most sizes that a text has
+
+// A condition that only the call can tell. Texts that are raised, by guards and by fst_infer_raise, may hold sizes as
+// `{s0 + 1}` (fst_infer_dim_text writes them): the call puts in its numbers.
 typedef struct fst_infer_guard {
-  fst_dim a, b;          // must be equal at run time ...
-  const char *message;   // ... or the call raises this (PyTorch's text as near as sizes allow; `{}` `{}` are a and b)
+  fst_dim a, b;          // at run time a == b, or a <= b ...
+  bool at_most;
+  const char *message;   // ... or the call raises this, which is PyTorch's text
 } fst_infer_guard;
+
+// The check as a node before another one, and a text with the call's numbers as a value that is made there.
+void fst_guard_place(fst_graph *graph, fst_node_id before, const fst_infer_guard *guard);
+fst_value_id fst_message_value(fst_graph *graph, fst_node_id before, const char *message);
 
 typedef struct fst_infer {
   fst_graph *graph;
@@ -59,9 +68,22 @@ fst_dtype fst_infer_dtype(const fst_infer *in, uint32_t arg, fst_dtype otherwise
 // Dimension argument wrapped into [0, rank); -1 after setting a PyTorch IndexError text.
 int fst_infer_wrap_dim(fst_infer *in, int64_t dim, int rank);
 fst_dim fst_infer_fresh(fst_infer *in);        // a size known only at run time
-void fst_infer_require_equal(fst_infer *in, fst_dim a, fst_dim b, const char *message);
+// a == b, a <= b: nothing where that is proven, a guard where only the call can tell. False where it can never hold: then
+// in->message is `text`, and PyTorch raises.
+bool fst_infer_require_equal(fst_infer *in, fst_dim a, fst_dim b, const char *text) FST_MUST_USE;
+bool fst_infer_require_at_most(fst_infer *in, fst_dim a, fst_dim b, const char *text) FST_MUST_USE;
+bool fst_infer_require_at_least(fst_infer *in, fst_dim a, int64_t least, const char *text) FST_MUST_USE;
+// For texts, in the scratch arena: a number, or an expression in braces for the call to fill in; "[2, 3]" and "2x3".
+const char *fst_infer_dim_text(fst_infer *in, fst_dim d);
+const char *fst_infer_shape_text(fst_infer *in, const fst_dim *dims, int rank);
+const char *fst_infer_times_text(fst_infer *in, const fst_dim *dims, int rank);
+const char *fst_infer_by_text(fst_infer *in, const fst_dim *dims, int rank);   // "2 x 3"
 int fst_infer_raise(fst_infer *in, const char *fmt, ...) FST_PRINTF(2, 3);    // returns FST_INFER_RAISES
 int fst_infer_give_up(fst_infer *in, const char *fmt, ...) FST_PRINTF(2, 3);  // returns FST_INFER_UNKNOWN
+// The elements that a window of `taps`, `dilation` apart, spans can be counted: no input has as many as that.
+bool fst_infer_require_reach(fst_infer *in, fst_dim dilation, fst_dim taps, const char *text) FST_MUST_USE;
+// `from` broadcasts to `to`: it is 1 or equal. False and in->message as above.
+bool fst_infer_require_fits(fst_infer *in, fst_dim from, fst_dim to, const char *text) FST_MUST_USE;
 // PyTorch's broadcasting of two shapes (right-aligned). False after a raise.
 bool fst_infer_broadcast(fst_infer *in, const fst_dim *a, int a_rank, const fst_dim *b, int b_rank, fst_dim *out, int *out_rank);
 // Sets result `r`: contiguous CPU tensor of this dtype and shape.

@@ -7,9 +7,9 @@
 #include "ir/rows_structured.h"
 
 static bool mm_agree(fst_infer *in, fst_dim rows, fst_dim k, fst_dim k2, fst_dim columns) {
-  const char *text = fst_arena_printf(in->arena, "mat1 and mat2 shapes cannot be multiplied (%sx%s and %sx%s)", fst_args_dim_text(in, rows),
-                                      fst_args_dim_text(in, k), fst_args_dim_text(in, k2), fst_args_dim_text(in, columns));
-  return fst_args_require(in, k, k2, text, "mat1 and mat2 shapes cannot be multiplied (?x{} and {}x?)");
+  const char *text = fst_arena_printf(in->arena, "mat1 and mat2 shapes cannot be multiplied (%sx%s and %sx%s)", fst_infer_dim_text(in, rows),
+                                      fst_infer_dim_text(in, k), fst_infer_dim_text(in, k2), fst_infer_dim_text(in, columns));
+  return fst_infer_require_equal(in, k, k2, text);
 }
 
 static fst_dim dims_product(fst_infer *in, const fst_dim *dims, int count) {
@@ -61,9 +61,8 @@ int fst_infer_mm(fst_infer *in) {
 
 static bool bmm_agree(fst_infer *in, const fst_type_data *a, const fst_dim *batch_b, const fst_dim *b) {
   const char *text = fst_arena_printf(in->arena, "Expected size for first two dimensions of batch2 tensor to be: [%s, %s] but got: [%s, %s].",
-                                      fst_args_dim_text(in, a->dims[0]), fst_args_dim_text(in, a->dims[2]), fst_args_dim_text(in, batch_b[0]), fst_args_dim_text(in, b[0]));
-  const char *guard = "Expected size for first two dimensions of batch2 tensor to be {} but got {}.";
-  return fst_args_require(in, a->dims[0], batch_b[0], text, guard) && fst_args_require(in, a->dims[2], b[0], text, guard);
+                                      fst_infer_dim_text(in, a->dims[0]), fst_infer_dim_text(in, a->dims[2]), fst_infer_dim_text(in, batch_b[0]), fst_infer_dim_text(in, b[0]));
+  return fst_infer_require_equal(in, a->dims[0], batch_b[0], text) && fst_infer_require_equal(in, a->dims[2], b[0], text);
 }
 
 int fst_infer_bmm(fst_infer *in) {
@@ -77,9 +76,9 @@ int fst_infer_bmm(fst_infer *in) {
 }
 
 static bool mv_agree(fst_infer *in, const fst_type_data *a, const fst_type_data *b) {
-  const char *text = fst_arena_printf(in->arena, "size mismatch, got input (%s), mat (%s), vec (%s)", fst_args_dim_text(in, a->dims[0]),
-                                      fst_args_times_text(in, a), fst_args_dim_text(in, b->dims[0]));
-  return fst_args_require(in, a->dims[1], b->dims[0], text, "size mismatch, got mat (?x{}), vec ({})");
+  const char *text = fst_arena_printf(in->arena, "size mismatch, got input (%s), mat (%s), vec (%s)", fst_infer_dim_text(in, a->dims[0]),
+                                      fst_infer_times_text(in, a->dims, a->rank), fst_infer_dim_text(in, b->dims[0]));
+  return fst_infer_require_equal(in, a->dims[1], b->dims[0], text);
 }
 
 int fst_infer_mv(fst_infer *in) {
@@ -97,10 +96,10 @@ static int infer_dot(fst_infer *in, const fst_type_data *a, const fst_type_data 
     return fst_infer_raise(in, "1D tensors expected, but got %dD and %dD tensors", a->rank, b->rank);
   if (a->dtype != b->dtype)
     return fst_infer_raise(in, "dot : expected both vectors to have same dtype, but found %s and %s", fst_dtype_word(a->dtype), fst_dtype_word(b->dtype));
-  const char *n = fst_args_dim_text(in, a->dims[0]), *m = fst_args_dim_text(in, b->dims[0]);
+  const char *n = fst_infer_dim_text(in, a->dims[0]), *m = fst_infer_dim_text(in, b->dims[0]);
   const char *text = fst_arena_printf(
       in->arena, "inconsistent tensor size, expected tensor [%s] and src [%s] to have the same number of elements, but got %s and %s elements respectively", n, m, n, m);
-  if (!fst_args_require(in, a->dims[0], b->dims[0], text, "inconsistent tensor size, expected tensor [{}] and src [{}] to have the same number of elements"))
+  if (!fst_infer_require_equal(in, a->dims[0], b->dims[0], text))
     return FST_INFER_RAISES;
   fst_infer_set_tensor(in, 0, a->dtype, 0, NULL);
   return FST_INFER_OK;
@@ -172,8 +171,8 @@ int fst_infer_tensordot(fst_infer *in) {
     fst_dim n = a->dims[td.a[i]], m = b->dims[td.b[i]];
     if (n == one || m == one) continue;
     const char *text = fst_arena_printf(in->arena, "contracted dimensions need to match, but first has size %s in dim %d and second has size %s in dim %d",
-                                        fst_args_dim_text(in, n), td.a[i], fst_args_dim_text(in, m), td.b[i]);
-    if (!fst_args_require(in, n, m, text, "contracted dimensions need to match, but first has size {} and second has size {}")) return FST_INFER_RAISES;
+                                        fst_infer_dim_text(in, n), td.a[i], fst_infer_dim_text(in, m), td.b[i]);
+    if (!fst_infer_require_equal(in, n, m, text)) return FST_INFER_RAISES;
   }
   for (int i = 0; i < a->rank; i++)
     if (!axis_in(td.a, td.count, i)) dims[rank++] = a->dims[i];
@@ -261,8 +260,12 @@ int fst_infer_einsum(fst_infer *in) {
   for (int i = 0; i < e.count; i++) {
     if (types[i]->dtype != types[0]->dtype) return fst_infer_give_up(in, "einsum: operands of different dtypes");
     for (int d = 0; d < e.ranks[i]; d++)
-      if (types[i]->dims[d] != one)
-        fst_infer_require_equal(in, types[i]->dims[d], e.sizes[e.labels[i][d]], "einsum(): operands do not broadcast: a subscript has sizes {} and {}");
+      if (types[i]->dims[d] != one) {
+        fst_dim size = types[i]->dims[d], other = e.sizes[e.labels[i][d]];
+        const char *text = fst_arena_printf(in->arena, "einsum(): subscript %c has size %s for operand %d which does not broadcast with previously seen size %s",
+                                            e.labels[i][d] < 128 ? e.labels[i][d] : '.', fst_infer_dim_text(in, size), i, fst_infer_dim_text(in, other));
+        if (!fst_infer_require_equal(in, size, other, text)) return FST_INFER_RAISES;
+      }
   }
   if (fst_dtype_is_integral(types[0]->dtype, true) && types[0]->dtype != FST_I64)  // PyTorch sums some of them as i64
     return fst_infer_give_up(in, "einsum of small integers");
@@ -323,22 +326,56 @@ static fst_dim conv_out_size(fst_infer *in, const fst_conv *c, int i, fst_dim si
 static bool conv_channels_agree(fst_infer *in, const fst_conv *c, const fst_type_data *x, const fst_type_data *w) {
   fst_dim channels = x->dims[c->batched];
   fst_dim wanted = c->transposed ? w->dims[0] : fst_dim_mul(in->dims, w->dims[1], c->groups);
-  const char *groups = fst_args_dim_text(in, c->groups), *shape = fst_args_shape_text(in, w);
+  const char *groups = fst_infer_dim_text(in, c->groups), *shape = fst_infer_shape_text(in, w->dims, w->rank);
   const char *text = fst_arena_printf(in->arena, "Given %s=%s, weight of size %s, expected input%s to have %s channels, but got %s channels instead",
-                                      c->transposed ? "transposed=1, groups" : "groups", groups, shape, fst_args_shape_text(in, x), fst_args_dim_text(in, wanted), fst_args_dim_text(in, channels));
-  const char *guard = fst_arena_printf(in->arena, "Given groups=%s, weight of size %s, expected input to have {} channels, but got {} channels instead", groups, shape);
-  return fst_args_require(in, wanted, channels, text, guard);
+                                      c->transposed ? "transposed=1, groups" : "groups", groups, shape, fst_infer_shape_text(in, x->dims, x->rank), fst_infer_dim_text(in, wanted), fst_infer_dim_text(in, channels));
+  return fst_infer_require_equal(in, wanted, channels, text);
 }
 
-static bool conv_fits(fst_infer *in, const fst_conv *c, const fst_type_data *x, const fst_type_data *w, const fst_dim *out) {
+static bool conv_numbers_legal(fst_infer *in, const fst_conv *c) {
   for (int i = 0; i < c->spatial; i++) {
-    int64_t low, high;
-    fst_dim_bounds(in->dims, out[i], &low, &high);
-    if (high > 0) continue;
-    (void)x;
-    in->message = fst_arena_printf(in->arena, "Calculated padded input size per channel is smaller than the kernel size %s: Kernel size can't be greater than actual input size",
-                                   fst_args_dim_text(in, w->dims[2 + i]));
-    return false;
+    const char *large = fst_arena_printf(in->arena, "Given padding=%s at dimension %d , expected padding to be at most %lld", fst_infer_dim_text(in, c->padding[i]), i, (long long)INT64_MAX / 2);
+    const char *wide = fst_arena_printf(in->arena, "output padding must be smaller than either stride or dilation, but got output_padding: %s stride: %s dilation: %s",
+                                        fst_infer_dim_text(in, c->output_padding[i]), fst_infer_dim_text(in, c->stride[i]), fst_infer_dim_text(in, c->dilation[i]));
+    fst_dim less = fst_dim_sub(in->dims, fst_dim_max(in->dims, c->stride[i], c->dilation[i]), fst_dim_const(in->dims, 1));
+    bool legal = fst_infer_require_at_least(in, c->padding[i], 0, "negative padding is not supported") &&
+                 fst_infer_require_at_least(in, c->output_padding[i], 0, "negative output_padding is not supported") &&
+                 fst_infer_require_at_least(in, c->stride[i], 1, "non-positive stride is not supported") &&
+                 fst_infer_require_at_least(in, c->dilation[i], 1, "dilation should be greater than zero") &&
+                 fst_infer_require_at_most(in, c->padding[i], fst_dim_const(in->dims, INT64_MAX / 2), large) &&
+                 (!c->transposed || fst_infer_require_at_most(in, c->output_padding[i], less, wide));
+    if (!legal) return false;
+  }
+  return fst_infer_require_at_least(in, c->groups, 1, "non-positive groups is not supported");
+}
+
+static bool conv_bias_agrees(fst_infer *in, const fst_type_data *w, fst_dim channels) {
+  int arg = fst_args_find(in, "bias");
+  if (arg < 0 || fst_infer_is_none(in, (uint32_t)arg)) return true;
+  const fst_type_data *bias = fst_infer_type(in, (uint32_t)arg);
+  const char *text = fst_arena_printf(in->arena, "Given weight of size %s, expected bias to be 1-dimensional with %s elements, but got bias of size %s instead",
+                                      fst_infer_shape_text(in, w->dims, w->rank), fst_infer_dim_text(in, channels), fst_infer_shape_text(in, bias->dims, bias->rank));
+  if (bias->rank != 1) return in->message = text, false;
+  return fst_infer_require_equal(in, bias->dims[0], channels, text);
+}
+
+// The kernel, spread by its dilation, must not reach beyond the padded input. `out` are the sizes that result.
+static bool conv_fits(fst_infer *in, const fst_conv *c, const fst_type_data *x, const fst_type_data *w, const fst_dim *out) {
+  fst_dims *d = in->dims;
+  fst_dim one = fst_dim_const(d, 1), padded[FST_CONV_MAX], kernel[FST_CONV_MAX];
+  const fst_dim *size = x->dims + x->rank - c->spatial, *taps = w->dims + 2;
+  for (int i = 0; i < c->spatial; i++) {
+    padded[i] = fst_dim_add(d, size[i], fst_dim_add(d, c->padding[i], c->padding_end[i]));
+    kernel[i] = fst_dim_add(d, fst_dim_mul(d, c->dilation[i], fst_dim_sub(d, taps[i], one)), one);
+  }
+  const char *text = fst_arena_printf(in->arena, "Calculated padded input size per channel: (%s). Kernel size: (%s). Kernel size can't be greater than actual input size",
+                                      fst_infer_by_text(in, padded, c->spatial), fst_infer_by_text(in, kernel, c->spatial));
+  const char *small = fst_arena_printf(in->arena, "Given input size per channel: (%s). Calculated output size per channel: (%s). Output size is too small",
+                                       fst_infer_by_text(in, size, c->spatial), fst_infer_by_text(in, out, c->spatial));
+  for (int i = 0; i < c->spatial; i++) {
+    if (!fst_infer_require_reach(in, c->dilation[i], taps[i], text)) return false;
+    if (!c->transposed && !fst_infer_require_at_most(in, kernel[i], padded[i], text)) return false;
+    if (c->transposed && !fst_infer_require_at_least(in, out[i], c->spatial > 1, small)) return false;   // PyTorch's in one dimension may be empty
   }
   return true;
 }
@@ -349,14 +386,16 @@ int fst_infer_conv(fst_infer *in) {
   const fst_type_data *x = fst_infer_tensor(in, 0), *w = fst_infer_tensor(in, 1);
   if (x->rank != c.spatial + 2 && x->rank != c.spatial + 1)
     return fst_infer_raise(in, "Expected %dD (unbatched) or %dD (batched) input to conv%s%dd, but got input of size: %s", c.spatial + 1, c.spatial + 2,
-                           c.transposed ? "_transpose" : "", c.spatial, fst_args_shape_text(in, x));
+                           c.transposed ? "_transpose" : "", c.spatial, fst_infer_shape_text(in, x->dims, x->rank));
   if (x->dtype != w->dtype)
     return fst_infer_raise(in, "Input type (%s) and weight type (%s) should be the same", fst_dtype_torch_name(x->dtype), fst_dtype_torch_name(w->dtype));
-  if (!conv_channels_agree(in, &c, x, w)) return FST_INFER_RAISES;
+  if (!conv_numbers_legal(in, &c) || !conv_channels_agree(in, &c, x, w)) return FST_INFER_RAISES;
   fst_dim dims[FST_MAX_RANK];
   int rank = 0;
   if (c.batched) dims[rank++] = x->dims[0];
-  dims[rank++] = c.transposed ? fst_dim_mul(in->dims, w->dims[1], c.groups) : w->dims[0];
+  fst_dim channels = c.transposed ? fst_dim_mul(in->dims, w->dims[1], c.groups) : w->dims[0];
+  if (!conv_bias_agrees(in, w, channels)) return FST_INFER_RAISES;
+  dims[rank++] = channels;
   for (int i = 0; i < c.spatial; i++, rank++) dims[rank] = conv_out_size(in, &c, i, x->dims[rank], w->dims[2 + i]);
   if (!conv_fits(in, &c, x, w, dims + rank - c.spatial)) return FST_INFER_RAISES;
   int format = c.batched ? fst_infer_format(in, x) : FST_FORMAT_CONTIGUOUS;
@@ -384,7 +423,7 @@ int fst_infer_cell(fst_infer *in) {
   if (!hx[0]) return fst_infer_give_up(in, "the cell's state is not known");
   if (!cell_agree(in, x, w_ih, "input") || !cell_agree(in, hx[0], w_hh, "hidden")) return FST_INFER_RAISES;
   if (x->rank != hx[0]->rank) return fst_infer_give_up(in, "the cell's input and state differ in rank");
-  if (x->rank == 2 && !fst_args_require(in, x->dims[0], hx[0]->dims[0], "Input batch size doesn't match hidden[0] batch size", "Input batch size {} doesn't match hidden batch size {}"))
+  if (x->rank == 2 && !fst_infer_require_equal(in, x->dims[0], hx[0]->dims[0], fst_arena_printf(in->arena, "Input batch size %s doesn't match hidden%s batch size %s", fst_infer_dim_text(in, x->dims[0]), results == 1 ? "" : "[0]", fst_infer_dim_text(in, hx[0]->dims[0]))))
     return FST_INFER_RAISES;
   for (uint32_t r = 0; r < results; r++) fst_infer_set_tensor(in, r, x->dtype, hx[r]->rank, hx[r]->dims);
   return FST_INFER_OK;
@@ -399,14 +438,15 @@ int fst_infer_bilinear(fst_infer *in) {
   int last = a->rank - 1;
   fst_dim dims[FST_MAX_RANK];
   for (int i = 0; i < last; i++) {
-    const char *text = fst_arena_printf(in->arena, "bilinear(): input batch dimensions do not match at dim %d: got %s and %s", i, fst_args_dim_text(in, a->dims[i]), fst_args_dim_text(in, b->dims[i]));
-    if (!fst_args_require(in, a->dims[i], b->dims[i], text, "bilinear(): input batch dimensions do not match: got {} and {}")) return FST_INFER_RAISES;
+    const char *text = fst_arena_printf(in->arena, "bilinear(): input batch dimensions do not match at dim %d: got %s and %s", i, fst_infer_dim_text(in, a->dims[i]), fst_infer_dim_text(in, b->dims[i]));
+    if (!fst_infer_require_equal(in, a->dims[i], b->dims[i], text)) return FST_INFER_RAISES;
     dims[i] = a->dims[i];
   }
-  const char *text = "bilinear(): an input's size does not match the weight's";
-  if (!fst_args_require(in, a->dims[last], w->dims[1], text, "bilinear(): input1 size does not match weight size: got {} but expected {}") ||
-      !fst_args_require(in, b->dims[last], w->dims[2], text, "bilinear(): input2 size does not match weight size: got {} but expected {}"))
-    return FST_INFER_RAISES;
+  for (int i = 0; i < 2; i++) {
+    fst_dim got = (i ? b : a)->dims[last], want = w->dims[1 + i];
+    const char *text = fst_arena_printf(in->arena, "bilinear(): input%d size does not match weight size: got %s but expected %s", i + 1, fst_infer_dim_text(in, got), fst_infer_dim_text(in, want));
+    if (!fst_infer_require_equal(in, got, want, text)) return FST_INFER_RAISES;
+  }
   dims[last] = w->dims[0];
   fst_infer_set_tensor(in, 0, a->dtype, a->rank, dims);
   return FST_INFER_OK;
@@ -419,8 +459,8 @@ int fst_infer_cdist(fst_infer *in) {
   if (b->rank < 2) return fst_infer_raise(in, "cdist only supports at least 2D tensors, X2 got: %dD", b->rank);
   fst_dim dims[FST_MAX_RANK];
   int rank;
-  const char *text = fst_arena_printf(in->arena, "X1 and X2 must have the same number of columns. X1: %s X2: %s", fst_args_dim_text(in, a->dims[a->rank - 1]), fst_args_dim_text(in, b->dims[b->rank - 1]));
-  if (!fst_args_require(in, a->dims[a->rank - 1], b->dims[b->rank - 1], text, "X1 and X2 must have the same number of columns. X1: {} X2: {}")) return FST_INFER_RAISES;
+  const char *text = fst_arena_printf(in->arena, "X1 and X2 must have the same number of columns. X1: %s X2: %s", fst_infer_dim_text(in, a->dims[a->rank - 1]), fst_infer_dim_text(in, b->dims[b->rank - 1]));
+  if (!fst_infer_require_equal(in, a->dims[a->rank - 1], b->dims[b->rank - 1], text)) return FST_INFER_RAISES;
   if (!fst_infer_broadcast(in, a->dims, a->rank - 2, b->dims, b->rank - 2, dims, &rank)) return FST_INFER_RAISES;
   dims[rank++] = a->dims[a->rank - 2];
   dims[rank++] = b->dims[b->rank - 2];

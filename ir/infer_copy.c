@@ -45,9 +45,8 @@ static bool join_agree(fst_infer *in, const fst_type_data *first, const fst_type
   for (int d = 0; d < first->rank; d++) {
     if (d == dim) continue;
     const char *text = fst_arena_printf(in->arena, "Sizes of tensors must match except in dimension %d. Expected size %s but got size %s for tensor number %d in the list.", dim,
-                                        fst_args_dim_text(in, first->dims[d]), fst_args_dim_text(in, other->dims[d]), number);
-    const char *guard = fst_arena_printf(in->arena, "Sizes of tensors must match except in dimension %d. Expected size {} but got size {} for tensor number %d in the list.", dim, number);
-    if (!fst_args_require(in, first->dims[d], other->dims[d], text, guard)) return false;
+                                        fst_infer_dim_text(in, first->dims[d]), fst_infer_dim_text(in, other->dims[d]), number);
+    if (!fst_infer_require_equal(in, first->dims[d], other->dims[d], text)) return false;
   }
   return true;
 }
@@ -121,13 +120,11 @@ int fst_infer_stack(fst_infer *in) {
   fst_dtype dtype = types[0]->dtype;
   for (int i = 1; i < count; i++) {
     dtype = dtype_promote(dtype, types[i]->dtype);
-    bool same = types[i]->rank == rank;
-    for (int d = 0; same && d < rank; d++) same = fst_dim_equal(in->dims, types[0]->dims[d], types[i]->dims[d]) != 0;
-    if (!same)
-      return fst_infer_raise(in, "stack expects each tensor to be equal size, but got %s at entry 0 and %s at entry %d", fst_args_shape_text(in, types[0]),
-                             fst_args_shape_text(in, types[i]), i);
+    const char *text = fst_arena_printf(in->arena, "stack expects each tensor to be equal size, but got %s at entry 0 and %s at entry %d",
+                                        fst_infer_shape_text(in, types[0]->dims, rank), fst_infer_shape_text(in, types[i]->dims, types[i]->rank), i);
+    if (types[i]->rank != rank) return fst_infer_raise(in, "%s", text);
     for (int d = 0; d < rank; d++)
-      fst_infer_require_equal(in, types[0]->dims[d], types[i]->dims[d], "stack expects each tensor to be equal size, but got {} and {}");
+      if (!fst_infer_require_equal(in, types[0]->dims[d], types[i]->dims[d], text)) return FST_INFER_RAISES;
   }
   if (dtype == FST_DTYPE_UNKNOWN) return fst_infer_give_up(in, "complex tensors");
   fst_dim dims[FST_MAX_RANK];
@@ -174,7 +171,7 @@ static bool pad_fits(fst_infer *in, const fst_pad *p, const fst_type_data *x) {
     fst_dim size = x->dims[p->first + i];
     if (fst_dim_less(in->dims, p->before[i], size) != 0 && fst_dim_less(in->dims, p->after[i], size) != 0) continue;
     in->message = fst_arena_printf(in->arena, "Argument #4: Padding size should be less than the corresponding input dimension, but got: padding at dimension %d of input %s",
-                                   p->first + i, fst_args_shape_text(in, x));
+                                   p->first + i, fst_infer_shape_text(in, x->dims, x->rank));
     return false;
   }
   return true;
@@ -193,7 +190,7 @@ int fst_infer_pad(fst_infer *in) {
     fst_dim_bounds(in->dims, dims[p.first + i], &low, &high);
     if (high < 0 || (p.mode != FST_PAD_CONSTANT && high < 1))
       return fst_infer_raise(in, "The input size %s, plus negative padding, resulted in a negative output size, which is invalid. Check dimension %d of your input.",
-                             fst_args_shape_text(in, x), p.first + i);
+                             fst_infer_shape_text(in, x->dims, x->rank), p.first + i);
   }
   int format = p.mode == FST_PAD_CONSTANT || p.count == 2 ? fst_infer_format(in, x) : FST_FORMAT_CONTIGUOUS;
   fst_infer_set_format(in, 0, x->dtype, x->rank, dims, format);
@@ -284,10 +281,9 @@ static bool expands_to(fst_infer *in, const fst_type_data *a, int rank, const fs
   for (int i = 0; i < a->rank; i++) {
     int d = rank - a->rank + i;
     fst_dim want = d < 0 ? fst_dim_const(in->dims, 1) : to[d];
-    if (a->dims[i] == 1) continue;
     const char *text = fst_arena_printf(in->arena, "The size of tensor a (%s) must match the size of tensor b (%s) at non-singleton dimension %d",
-                                        fst_args_dim_text(in, want), fst_args_dim_text(in, a->dims[i]), d < 0 ? 0 : d);
-    if (!fst_args_require(in, want, a->dims[i], text, "The size of tensor a ({}) must match the size of tensor b ({})")) return false;
+                                        fst_infer_dim_text(in, want), fst_infer_dim_text(in, a->dims[i]), d < 0 ? 0 : d);
+    if (!fst_infer_require_fits(in, a->dims[i], want, text)) return false;
   }
   return true;
 }
@@ -358,10 +354,10 @@ int fst_infer_pixel_shuffle(fst_infer *in) {
   fst_dim *c = &dims[x->rank - 3];
   static const char *const parts[] = {"its input's 'channel' dimension", "height", "width"};
   for (int i = un ? 1 : 0; i < (un ? 3 : 1); i++) {
-    const char *by = un ? "downscale_factor" : "the square of upscale_factor", *size = fst_args_dim_text(in, c[i]);
+    const char *by = un ? "downscale_factor" : "the square of upscale_factor", *size = fst_infer_dim_text(in, c[i]);
     const char *text = fst_arena_printf(in->arena, "%s expects %s to be divisible by %s, but input.size(%d)=%s is not divisible by %lld", un ? "pixel_unshuffle" : "pixel_shuffle",
                                         parts[i], by, i - 3, size, (long long)(un ? r : r * r));
-    if (!fst_args_require(in, fst_dim_mod(d, c[i], un ? f : f2), zero, text, text)) return FST_INFER_RAISES;
+    if (!fst_infer_require_equal(in, fst_dim_mod(d, c[i], un ? f : f2), zero, text)) return FST_INFER_RAISES;
   }
   c[0] = un ? fst_dim_mul(d, c[0], f2) : fst_dim_floordiv(d, c[0], f2);
   for (int i = 1; i < 3; i++) c[i] = un ? fst_dim_floordiv(d, c[i], f) : fst_dim_mul(d, c[i], f);
@@ -374,10 +370,10 @@ int fst_infer_channel_shuffle(fst_infer *in) {
   int64_t groups;
   if (!x) return FST_INFER_UNKNOWN;
   if (!fst_infer_const_int(in, 1, &groups)) return fst_infer_give_up(in, "groups is not a constant");
-  if (x->rank < 3) return fst_infer_raise(in, "channel_shuffle expects input with > 2 dims, but got input with sizes %s", fst_args_shape_text(in, x));
+  if (x->rank < 3) return fst_infer_raise(in, "channel_shuffle expects input with > 2 dims, but got input with sizes %s", fst_infer_shape_text(in, x->dims, x->rank));
   if (groups <= 0) return fst_infer_raise(in, "Number of groups to divide channels in must be positive. Value of groups:%lld", (long long)groups);
-  const char *text = fst_arena_printf(in->arena, "Number of channels must be divisible by groups. Got %s channels and %lld groups.", fst_args_dim_text(in, x->dims[1]), (long long)groups);
-  if (!fst_args_require(in, fst_dim_mod(in->dims, x->dims[1], fst_dim_const(in->dims, groups)), fst_dim_const(in->dims, 0), text, text)) return FST_INFER_RAISES;
+  const char *text = fst_arena_printf(in->arena, "Number of channels must be divisible by groups. Got %s channels and %lld groups.", fst_infer_dim_text(in, x->dims[1]), (long long)groups);
+  if (!fst_infer_require_equal(in, fst_dim_mod(in->dims, x->dims[1], fst_dim_const(in->dims, groups)), fst_dim_const(in->dims, 0), text)) return FST_INFER_RAISES;
   fst_infer_set_format(in, 0, x->dtype, x->rank, x->dims, fst_infer_format(in, x));
   return FST_INFER_OK;
 }

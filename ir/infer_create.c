@@ -51,12 +51,10 @@ static int create_sized(fst_infer *in, uint32_t size_arg, fst_dtype dtype) {
   int64_t format = FST_FORMAT_CONTIGUOUS;
   out.rank = fst_infer_int_list(in, size_arg, out.dims, FST_MAX_RANK);
   if (out.rank < 0) return fst_infer_give_up(in, "the sizes are not known");
+  const char *shape = fst_infer_shape_text(in, out.dims, out.rank);
   for (int i = 0; i < out.rank; i++) {
-    int64_t low, high;
-    if (!fst_dim_is_known(out.dims[i])) return fst_infer_give_up(in, "a size is not known");
-    fst_dim_bounds(in->dims, out.dims[i], &low, &high);
-    if (high < 0) return fst_infer_raise(in, "Trying to create tensor with negative dimension %lld", (long long)high);
-    if (low < 0) fst_infer_require_equal(in, out.dims[i], fst_dim_max(in->dims, out.dims[i], fst_dim_const(in->dims, 0)), "Trying to create tensor with negative dimension {}");
+    const char *text = fst_arena_printf(in->arena, "Trying to create tensor with negative dimension %s: %s", fst_infer_dim_text(in, out.dims[i]), shape);
+    if (!fst_infer_require_at_least(in, out.dims[i], 0, text)) return FST_INFER_RAISES;
   }
   int result = create_dtype(in, dtype, &dtype);
   if (result) return result;
@@ -206,14 +204,10 @@ static int range_length(fst_infer *in, uint32_t start, uint32_t end, uint32_t st
   fst_dim first = start == UINT32_MAX ? fst_dim_const(in->dims, 0) : fst_infer_int(in, start), last = fst_infer_int(in, end);
   if (!fst_dim_is_known(first) || !fst_dim_is_known(last)) return fst_infer_give_up(in, "a bound of the range is not known");
   fst_dim length = by_int > 0 ? fst_dim_sub(in->dims, last, first) : fst_dim_sub(in->dims, first, last);
-  int64_t low, high, stride = by_int > 0 ? by_int : -by_int;
-  fst_dim_bounds(in->dims, length, &low, &high);
-  if (high < 0) return fst_infer_raise(in, "upper bound and lower bound inconsistent with step sign");
-  if (low < 0) {
-    fst_dim clamped = fst_dim_max(in->dims, length, fst_dim_const(in->dims, 0));
-    fst_infer_require_equal(in, length, clamped, "upper bound and lower bound inconsistent with step sign");
-    length = clamped;
-  }
+  int64_t stride = by_int > 0 ? by_int : -by_int;
+  const char *text = "upper bound and lower bound inconsistent with step sign";
+  if (!fst_infer_require_at_most(in, by_int > 0 ? first : last, by_int > 0 ? last : first, text)) return FST_INFER_RAISES;
+  length = fst_dim_max(in->dims, length, fst_dim_const(in->dims, 0));
   *out = fst_dim_floordiv(in->dims, fst_dim_add(in->dims, length, fst_dim_const(in->dims, stride - 1)), fst_dim_const(in->dims, stride));
   return FST_INFER_OK;
 }

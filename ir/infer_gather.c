@@ -52,9 +52,10 @@ int fst_infer_gather(fst_infer *in) {
   int x_rank = x->rank ? x->rank : 1, index_rank = index->rank ? index->rank : 1;
   if (x_rank != index_rank) return fst_infer_raise(in, "Index tensor must have the same number of dimensions as input tensor");
   for (int d = 0; d < index->rank && d < x->rank; d++)
-    if (d != dim && fst_dim_less(in->dims, x->dims[d], index->dims[d]) == 1)
-      return fst_infer_raise(in, "Size does not match at dimension %d expected index %s to be no larger than self %s apart from dimension %d", d,
-                             fst_args_shape_text(in, index), fst_args_shape_text(in, x), dim);
+    if (d != dim && !fst_infer_require_at_most(in, index->dims[d], x->dims[d], fst_arena_printf(
+                        in->arena, "Size does not match at dimension %d expected index %s to be no larger than self %s apart from dimension %d", d,
+                        fst_infer_shape_text(in, index->dims, index->rank), fst_infer_shape_text(in, x->dims, x->rank), dim)))
+      return FST_INFER_RAISES;
   fst_infer_set_tensor(in, 0, x->dtype, index->rank, index->dims);
   return FST_INFER_OK;
 }
@@ -129,7 +130,7 @@ static int index_shape(fst_infer *in, fst_index_spec *spec) {
     fst_dim joined[FST_MAX_RANK];
     int rank;
     if (!fst_infer_broadcast(in, spec->index_dims, spec->index_rank, spec->type[d]->dims, spec->type[d]->rank, joined, &rank)) {
-      in->message = fst_arena_printf(in->arena, "shape mismatch: indexing tensors could not be broadcast together with shapes %s", fst_args_shape_text(in, spec->type[d]));
+      in->message = fst_arena_printf(in->arena, "shape mismatch: indexing tensors could not be broadcast together with shapes %s", fst_infer_shape_text(in, spec->type[d]->dims, spec->type[d]->rank));
       return FST_INFER_RAISES;
     }
     spec->index_rank = rank;
@@ -187,10 +188,11 @@ int fst_infer_index_put(fst_infer *in) {
   if (has_mask(in)) return fst_infer_compose(in);
   int status = fst_index_read(in, &spec);
   if (status != FST_INFER_OK) return status;
-  fst_dim joined[FST_MAX_RANK];
-  int rank;
-  if (!fst_infer_broadcast(in, spec.out_dims, spec.out_rank, values->dims, values->rank, joined, &rank) || rank != spec.out_rank)
-    return fst_infer_raise(in, "shape mismatch: value tensor of shape %s cannot be broadcast to indexing result", fst_args_shape_text(in, values));
+  const char *text = fst_arena_printf(in->arena, "shape mismatch: value tensor of shape %s cannot be broadcast to indexing result of shape %s",
+                                      fst_infer_shape_text(in, values->dims, values->rank), fst_infer_shape_text(in, spec.out_dims, spec.out_rank));
+  if (values->rank > spec.out_rank) return fst_infer_raise(in, "%s", text);
+  for (int i = 0; i < values->rank; i++)
+    if (!fst_infer_require_fits(in, values->dims[i], spec.out_dims[spec.out_rank - values->rank + i], text)) return FST_INFER_RAISES;
   fst_infer_set_like(in, 0, x->dtype, x);
   return FST_INFER_OK;
 }
@@ -217,21 +219,24 @@ int fst_infer_scatter(fst_infer *in) {
   }
   if ((x->rank ? x->rank : 1) != (index->rank ? index->rank : 1)) return fst_infer_raise(in, "Index tensor must have the same number of dimensions as self tensor");
   for (int d = 0; d < index->rank && d < x->rank; d++) {
-    bool large = d != dim && fst_dim_less(in->dims, x->dims[d], index->dims[d]) == 1;
-    if (src && src->kind == FST_TY_TENSOR && d < src->rank) large |= fst_dim_less(in->dims, src->dims[d], index->dims[d]) == 1;
-    if (large)
-      return fst_infer_raise(in, "Expected index %s to be no larger than self %s apart from dimension %d", fst_args_shape_text(in, index), fst_args_shape_text(in, x), dim);
+    bool has_src = src && src->kind == FST_TY_TENSOR && d < src->rank;
+    const char *text = fst_arena_printf(in->arena, "Expected index %s to be no larger than self %s apart from dimension %d", fst_infer_shape_text(in, index->dims, index->rank), fst_infer_shape_text(in, x->dims, x->rank), dim);
+    if (has_src) text = fst_arena_printf(in->arena, "%s and to be no larger size than src %s", text, fst_infer_shape_text(in, src->dims, src->rank));
+    if ((d != dim && !fst_infer_require_at_most(in, index->dims[d], x->dims[d], text)) || (has_src && !fst_infer_require_at_most(in, index->dims[d], src->dims[d], text))) return FST_INFER_RAISES;
   }
   return infer_like_self(in);
 }
 
 // What is written along `dim`: one slice of self an index.
-static void require_slices(fst_infer *in, const fst_type_data *x, int dim, const fst_type_data *index, const fst_type_data *source) {
+static bool require_slices(fst_infer *in, const fst_type_data *x, int dim, const fst_type_data *index, const fst_type_data *source) {
   fst_dim count = index->rank ? index->dims[0] : fst_dim_const(in->dims, 1);
   fst_dim slices = source->rank ? source->dims[dim] : fst_dim_const(in->dims, 1);
-  fst_infer_require_equal(in, count, slices, "Number of indices ({}) should be equal to source.size(dim): ({})");
+  if (!fst_infer_require_equal(in, count, slices, fst_arena_printf(in->arena, "Number of indices (%s) should be equal to source.size(dim): (%s)", fst_infer_dim_text(in, count), fst_infer_dim_text(in, slices)))) return false;
+  const char *text = fst_arena_printf(in->arena, "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = %s source.shape = %s",
+                                      fst_infer_shape_text(in, x->dims, x->rank), fst_infer_shape_text(in, source->dims, source->rank));
   for (int d = 0; d < source->rank; d++)
-    if (d != dim) fst_infer_require_equal(in, x->dims[d], source->dims[d], "source tensor shape must match self tensor shape, excluding the specified dimension: got sizes {} and {}");
+    if (d != dim && !fst_infer_require_equal(in, x->dims[d], source->dims[d], text)) return false;
+  return true;
 }
 
 int fst_infer_index_write(fst_infer *in) {  // index_add, index_copy, index_fill
@@ -247,8 +252,8 @@ int fst_infer_index_write(fst_infer *in) {  // index_add, index_copy, index_fill
     if (!source) return FST_INFER_UNKNOWN;
     if (source->dtype != x->dtype) return fst_infer_raise(in, "self and source expected to have the same dtype, but got (self) %s and (source) %s",
                                                           fst_dtype_torch_name(x->dtype), fst_dtype_torch_name(source->dtype));
-    if (source->rank == x->rank) require_slices(in, x, dim, index, source);
-    else if (source->rank > 1 || x->rank > 1) return fst_infer_raise(in, "source and self must have the same number of dimensions, got %d and %d", source->rank, x->rank);
+    if (source->rank == x->rank && !require_slices(in, x, dim, index, source)) return FST_INFER_RAISES;
+    if (source->rank != x->rank && (source->rank > 1 || x->rank > 1)) return fst_infer_raise(in, "source and self must have the same number of dimensions, got %d and %d", source->rank, x->rank);
   }
   return infer_like_self(in);
 }
@@ -282,8 +287,6 @@ int fst_infer_searchsorted(fst_infer *in) {
   if (v->kind != FST_TY_TENSOR || v->rank != b->rank)
     return fst_infer_raise(in, "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value tensor must match");
   for (int d = 0; d + 1 < b->rank; d++)
-    if (!fst_args_require(in, b->dims[d], v->dims[d], "torch.searchsorted(): the first N-1 dimensions of boundaries tensor and input value tensor must match",
-                          "torch.searchsorted(): boundaries have size {} where values have {}"))
-      return FST_INFER_RAISES;
+    if (!fst_infer_require_equal(in, b->dims[d], v->dims[d], "torch.searchsorted(): the first N-1 dimensions of boundaries tensor and input value tensor must match")) return FST_INFER_RAISES;
   return FST_INFER_OK;
 }

@@ -139,10 +139,13 @@ static int plan_split_sizes(fst_infer *in, list_plan *plan) {
     plan->starts[i] = at;
     plan->ends[i] = at = fst_dim_add(in->dims, at, sizes[i]);
   }
-  int equal = fst_dim_equal(in->dims, at, shape.dims[plan->dim]);
-  if (equal == 0) return fst_infer_raise(in, "split_with_sizes expects split_sizes to sum exactly to the size of the dimension");
-  if (equal < 0) fst_infer_require_equal(in, at, shape.dims[plan->dim], "split_with_sizes expects split_sizes to sum exactly to {1}, but got {0}");
-  return FST_INFER_OK;
+  const char *given = fst_infer_shape_text(in, sizes, count);
+  const char *text = fst_arena_printf(in->arena, "split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes=%s", given);
+  for (int i = 0; i < count; i++)
+    if (!fst_infer_require_at_least(in, sizes[i], 0, text)) return FST_INFER_RAISES;
+  text = fst_arena_printf(in->arena, "split_with_sizes expects split_sizes to sum exactly to %s (input tensor's size at dimension %d), but got split_sizes=%s",
+                          fst_infer_dim_text(in, shape.dims[plan->dim]), plan->dim, given);
+  return fst_infer_require_equal(in, at, shape.dims[plan->dim], text) ? FST_INFER_OK : FST_INFER_RAISES;
 }
 
 // numpy's split: the first size % sections pieces are one longer.

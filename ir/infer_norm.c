@@ -22,10 +22,10 @@ static bool normalized_agree(fst_infer *in, const fst_type_data *x, int axis) {
   fst_dim shape[FST_MAX_RANK];
   int count = fst_infer_int_list(in, 1, shape, FST_MAX_RANK);
   fst_type_data wanted = {.rank = count, .dims = shape};
-  const char *want = fst_args_shape_text(in, &wanted);
-  const char *text = fst_arena_printf(in->arena, "Given normalized_shape=%s, expected input with shape [*, %s, but got input of size%s", want, want + 1, fst_args_shape_text(in, x));
+  const char *want = fst_infer_shape_text(in, wanted.dims, wanted.rank);
+  const char *text = fst_arena_printf(in->arena, "Given normalized_shape=%s, expected input with shape [*, %s, but got input of size%s", want, want + 1, fst_infer_shape_text(in, x->dims, x->rank));
   for (int i = 0; i < count; i++)
-    if (!fst_args_require(in, shape[i], x->dims[axis + i], text, "normalized_shape expects a size of {}, but the input has {}")) return false;
+    if (!fst_infer_require_equal(in, shape[i], x->dims[axis + i], text)) return false;
   return true;
 }
 
@@ -33,10 +33,13 @@ static bool affine_agree(fst_infer *in, const char *name, const fst_type_data *x
   int arg = fst_args_find(in, name);
   if (arg < 0 || fst_infer_is_none(in, (uint32_t)arg)) return true;
   const fst_type_data *w = fst_infer_tensor(in, (uint32_t)arg);
-  bool fits = w && w->rank == x->rank - axis;
-  for (int i = 0; fits && i < w->rank; i++) fits = fst_dim_equal(in->dims, w->dims[i], x->dims[axis + i]) != 0;
-  if (!fits) in->message = fst_arena_printf(in->arena, "Expected %s to be of same shape as normalized_shape, but got %s", name, w ? fst_args_shape_text(in, w) : "nothing");
-  return fits;
+  if (!w) return false;
+  const char *text = fst_arena_printf(in->arena, "Expected %s to be of same shape as normalized_shape, but got %s of shape %s and normalized_shape = %s", name, name,
+                                      fst_infer_shape_text(in, w->dims, w->rank), fst_infer_shape_text(in, x->dims + axis, x->rank - axis));
+  if (w->rank != x->rank - axis) return in->message = text, false;
+  for (int i = 0; i < w->rank; i++)
+    if (!fst_infer_require_equal(in, w->dims[i], x->dims[axis + i], text)) return false;
+  return true;
 }
 
 int fst_infer_layer_norm(fst_infer *in) {
@@ -64,8 +67,8 @@ int fst_infer_group_norm(fst_infer *in) {
   if (groups <= 0) return fst_infer_raise(in, "Expected num groups to be greater than 0, got %lld", (long long)groups);
   fst_dim count = fst_dim_const(in->dims, groups);
   const char *text = fst_arena_printf(in->arena, "Expected number of channels in input to be divisible by num_groups, but got input of shape %s and num_groups=%lld",
-                                      fst_args_shape_text(in, x), (long long)groups);
-  if (!fst_args_require(in, fst_dim_mod(in->dims, x->dims[1], count), fst_dim_const(in->dims, 0), text, text)) return FST_INFER_RAISES;
+                                      fst_infer_shape_text(in, x->dims, x->rank), (long long)groups);
+  if (!fst_infer_require_equal(in, fst_dim_mod(in->dims, x->dims[1], count), fst_dim_const(in->dims, 0), text)) return FST_INFER_RAISES;
   fst_infer_set_format(in, 0, x->dtype, x->rank, x->dims, fst_infer_format(in, x));
   for (uint32_t r = 1; native && r < 3; r++) fst_infer_set_tensor(in, r, x->dtype, 2, (fst_dim[]){x->dims[0], count});
   return FST_INFER_OK;
@@ -84,8 +87,8 @@ static bool channels_agree(fst_infer *in, const char *name, fst_dim channels) {
   if (arg < 0 || fst_infer_is_none(in, (uint32_t)arg)) return true;
   const fst_type_data *w = fst_infer_tensor(in, (uint32_t)arg);
   if (!w || w->rank != 1) return true;
-  const char *text = fst_arena_printf(in->arena, "%s should contain %s elements not %s", name, fst_args_dim_text(in, channels), fst_args_dim_text(in, w->dims[0]));
-  return fst_args_require(in, channels, w->dims[0], text, fst_arena_printf(in->arena, "%s should contain {} elements not {}", name));
+  const char *text = fst_arena_printf(in->arena, "%s should contain %s elements not %s", name, fst_infer_dim_text(in, channels), fst_infer_dim_text(in, w->dims[0]));
+  return fst_infer_require_equal(in, channels, w->dims[0], text);
 }
 
 int fst_infer_batch_norm(fst_infer *in) {

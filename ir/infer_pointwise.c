@@ -119,9 +119,16 @@ static int dtype_category(fst_dtype dtype) {
 // add_ and its like: the result is self, whatever the operands; they must broadcast to it and be no wider a kind.
 int fst_infer_inplace(fst_infer *in) {
   const char *of = fst_op_get(node_op(in))->inplace_of;
-  const char *promote = of ? fst_op_get(fst_op_find(of, strlen(of)))->promote : NULL;
+  const fst_op_info *functional = of ? fst_op_get(fst_op_find(of, strlen(of))) : NULL;
+  const char *promote = functional ? functional->promote : NULL;
   const fst_type_data *self = fst_infer_tensor(in, 0);
   if (!self) return FST_INFER_UNKNOWN;
+  // What the functional form refuses, this one does.
+  if (functional && !promote && functional->infer) {
+    int result = functional->infer(in);
+    if (result == FST_INFER_RAISES) return result;
+    if (result == FST_INFER_UNKNOWN) fst_vec_clear(&in->guards);
+  }
   in->results[0] = fst_value_type(in->graph, fst_infer_arg(in, 0));
   in->is_view = true;
   in->view_offset = fst_dim_const(in->dims, 0);
@@ -136,11 +143,11 @@ int fst_infer_inplace(fst_infer *in) {
   if (dtype_category(dtype) > dtype_category(self->dtype))
     return fst_infer_raise(in, "result type %s can't be cast to the desired output type %s", dtype_cpp_name(dtype), dtype_cpp_name(self->dtype));
   if (!shapes_broadcast(in, shapes, count, &out)) return FST_INFER_RAISES;
-  bool fits = out.rank == self->rank;
-  for (int i = 0; fits && i < out.rank; i++) fits = fst_dim_equal(in->dims, out.dims[i], self->dims[i]) != 0;
-  if (!fits) return fst_infer_raise(in, "output with shape doesn't match the broadcast shape");
+  const char *text = fst_arena_printf(in->arena, "output with shape %s doesn't match the broadcast shape %s", fst_infer_shape_text(in, self->dims, self->rank),
+                                      fst_infer_shape_text(in, out.dims, out.rank));
+  if (out.rank != self->rank) return fst_infer_raise(in, "%s", text);
   for (int i = 0; i < out.rank; i++)
-    fst_infer_require_equal(in, self->dims[i], out.dims[i], "output with size {} doesn't match the broadcast size {}");
+    if (!fst_infer_require_equal(in, self->dims[i], out.dims[i], text)) return FST_INFER_RAISES;
   return FST_INFER_OK;
 }
 
@@ -193,8 +200,11 @@ int fst_infer_prelu(fst_infer *in) {
   const fst_type_data *self = fst_infer_tensor(in, 0);
   const fst_type_data *weight = fst_infer_tensor(in, 1);
   if (!self || !weight) return FST_INFER_UNKNOWN;
-  if (weight->rank == 1 && self->rank >= 2 && fst_dim_equal(in->dims, weight->dims[0], fst_dim_const(in->dims, 1)) != 1)
-    fst_infer_require_equal(in, weight->dims[0], self->dims[1], "Mismatch of parameter numbers and input channel size. Found parameter numbers = {} and channel size = {}.");
+  if (weight->rank == 1 && self->rank >= 2 && fst_dim_equal(in->dims, weight->dims[0], fst_dim_const(in->dims, 1)) != 1) {
+    const char *text = fst_arena_printf(in->arena, "Mismatch of parameter numbers and input channel size. Found parameter numbers = %s and channel size = %s.",
+                                        fst_infer_dim_text(in, weight->dims[0]), fst_infer_dim_text(in, self->dims[1]));
+    if (!fst_infer_require_equal(in, weight->dims[0], self->dims[1], text)) return FST_INFER_RAISES;
+  }
   fst_shape operand = fst_shape_of(in->dims, self), out = operand;
   fst_layout_pointwise(in->dims, &operand, 1, &out);
   fst_infer_set_strided(in, 0, self->dtype, out.rank, out.dims, out.strides);

@@ -215,10 +215,7 @@ static int one_element(fst_infer *in, const char *message) {
   const fst_type_data *self = fst_infer_tensor(in, 0);
   if (!self) return FST_INFER_UNKNOWN;
   fst_dim numel = fst_shape_numel(in->dims, self->rank, self->dims), one = fst_dim_const(in->dims, 1);
-  int equal = fst_dim_equal(in->dims, numel, one);
-  if (equal == 0) return fst_infer_raise(in, "%s", message);
-  if (equal < 0) fst_infer_require_equal(in, numel, one, message);
-  return FST_INFER_OK;
+  return fst_infer_require_equal(in, numel, one, fst_arena_printf(in->arena, message, fst_infer_dim_text(in, numel))) ? FST_INFER_OK : FST_INFER_RAISES;
 }
 
 static fst_type_kind number_kind(fst_dtype dtype) {

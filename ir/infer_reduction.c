@@ -85,13 +85,11 @@ static bool reduces_nothing(fst_infer *in, const fst_reduction *red) {
 
 // Reduced sizes that may be 0 at run time are refused there.
 static int require_elements(fst_infer *in, const fst_reduction *red) {
-  fst_dim one = fst_dim_const(in->dims, 1);
   if (reduces_nothing(in, red))
     return fst_infer_raise(in, "%s(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.", op_short_name(in));
   for (int i = 0; i < red->rank; i++) {
-    int64_t low, high;
-    fst_dim_bounds(in->dims, red->self->dims[i], &low, &high);
-    if (red->reduced[i] && low < 1) fst_infer_require_equal(in, red->self->dims[i], fst_dim_max(in->dims, red->self->dims[i], one), "Expected reduction dim to have non-zero size.");
+    const char *text = fst_arena_printf(in->arena, "%s(): Expected reduction dim %d to have non-zero size.", op_short_name(in), i);
+    if (red->reduced[i] && !fst_infer_require_at_least(in, red->self->dims[i], 1, text)) return FST_INFER_RAISES;
   }
   return FST_INFER_OK;
 }

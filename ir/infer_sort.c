@@ -25,9 +25,9 @@ int fst_infer_pick(fst_infer *in) {  // topk, kthvalue, median: k elements, or o
   int dim = fst_infer_wrap_dim(in, axis, x->rank ? x->rank : 1), rank = 0;
   if (dim < 0) return FST_INFER_RAISES;
   if (fst_args_find(in, "keepdim") < 0) keeps = true, count = k;
-  if (x->rank && fst_dim_less(in->dims, x->dims[dim], k) == 1)
-    return fst_infer_raise(in, count == k && fst_args_find(in, "keepdim") < 0 ? "selected index k out of range" : "kthvalue(): selected number k out of range for dimension %d", dim);
-  if (x->rank) fst_infer_require_equal(in, fst_dim_min(in->dims, k, x->dims[dim]), k, "selected index k out of range");
+  bool many = fst_args_find(in, "keepdim") < 0;
+  const char *text = many ? "selected index k out of range" : fst_arena_printf(in->arena, "kthvalue(): selected number k out of range for dimension %d", dim);
+  if (fst_args_find(in, "k") >= 0 && (!fst_infer_require_at_least(in, k, !many, text) || !fst_infer_require_at_most(in, k, x->rank ? x->dims[dim] : one, text))) return FST_INFER_RAISES;
   for (int d = 0; d < x->rank; d++)
     if (d != dim || keeps) dims[rank++] = d == dim ? count : x->dims[d];
   fst_infer_set_tensor(in, 0, x->dtype, rank, dims);

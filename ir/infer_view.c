@@ -191,26 +191,27 @@ static bool factor_take(fst_dim *factors, int *count, fst_dim size) {
 }
 
 // The size that -1 stands for: what is left of self's elements, over the other sizes given.
-static int reshape_fill(fst_infer *in, fst_dim rest, fst_dim given, fst_dim *out) {
-  int64_t r, g;
-  bool constant = fst_dim_is_const(in->dims, rest, &r) && fst_dim_is_const(in->dims, given, &g);
-  if (fst_dim_is_const(in->dims, given, &g) && g == 0)
-    return fst_infer_raise(in, "cannot reshape tensor of 0 elements into this shape because the unspecified dimension size -1 can be any value and is ambiguous");
-  if (constant && r % g != 0) return fst_infer_raise(in, "shape is invalid for input of size %lld", (long long)r);
+static int reshape_fill(fst_infer *in, fst_dim rest, fst_dim given, const char *shape, const char *text, fst_dim *out) {
+  const char *open = fst_arena_printf(in->arena, "cannot reshape tensor of 0 elements into shape %s because the unspecified dimension size -1 can be any value and is ambiguous", shape);
+  if (dim_is(in, given, 0)) return fst_infer_require_equal(in, rest, dim_int(in, 0), text) ? fst_infer_raise(in, "%s", open) : FST_INFER_RAISES;
+  if (!fst_infer_require_at_least(in, given, 1, open)) return FST_INFER_RAISES;
   *out = fst_dim_floordiv(in->dims, rest, given);
   fst_dim whole = fst_dim_mul(in->dims, *out, given);
-  if (whole != rest) fst_infer_require_equal(in, whole, rest, "shape of {} elements is invalid for input of size {}");
-  return FST_INFER_OK;
+  return fst_infer_require_equal(in, whole, rest, text) ? FST_INFER_OK : FST_INFER_RAISES;
 }
 
 // Sizes `to` with at most one -1 filled in, and checked against the number of elements.
 static int reshape_sizes(fst_infer *in, const fst_shape *self, fst_dim *to, int rank) {
   fst_dim left[FST_MAX_RANK], given = dim_int(in, 1);
   int hole = -1, left_count = self->rank;
+  const char *shape = fst_infer_shape_text(in, to, rank);
+  const char *text = fst_arena_printf(in->arena, "shape '%s' is invalid for input of size %s", shape, fst_infer_dim_text(in, fst_shape_numel(in->dims, self->rank, self->dims)));
   memcpy(left, self->dims, sizeof left);
   for (int i = 0; i < rank; i++) {
     if (!fst_dim_is_known(to[i])) return fst_infer_give_up(in, "a size is not known");
     bool is_hole = dim_is(in, to[i], -1);
+    const char *negative = fst_arena_printf(in->arena, "invalid shape dimension %s", fst_infer_dim_text(in, to[i]));
+    if (!is_hole && !fst_infer_require_at_least(in, to[i], 0, negative)) return FST_INFER_RAISES;
     if (is_hole && hole >= 0) return fst_infer_raise(in, "only one dimension can be inferred");
     if (is_hole) hole = i;
     else if (dim_is(in, to[i], 0) || !factor_take(left, &left_count, to[i])) given = fst_dim_mul(in->dims, given, to[i]);
@@ -218,12 +219,8 @@ static int reshape_sizes(fst_infer *in, const fst_shape *self, fst_dim *to, int 
   fst_dim rest = fst_shape_numel(in->dims, left_count, left);
   bool is_empty = false;
   for (int i = 0; i < rank; i++) is_empty = is_empty || dim_is(in, to[i], 0);
-  if (hole >= 0) return reshape_fill(in, rest, is_empty ? dim_int(in, 0) : given, &to[hole]);
-  int64_t r, g;
-  bool constant = fst_dim_is_const(in->dims, rest, &r) && fst_dim_is_const(in->dims, given, &g);
-  if (constant && r != g) return fst_infer_raise(in, "shape is invalid for input of size %lld", (long long)r);
-  if (rest != given) fst_infer_require_equal(in, given, rest, "shape of {} elements is invalid for input of size {}");
-  return FST_INFER_OK;
+  if (hole >= 0) return reshape_fill(in, rest, is_empty ? dim_int(in, 0) : given, shape, text, &to[hole]);
+  return fst_infer_require_equal(in, given, rest, text) ? FST_INFER_OK : FST_INFER_RAISES;
 }
 
 // PyTorch's computeStride: strides for `to` over the same storage, or false when none exist.
@@ -528,34 +525,56 @@ static fst_dim expand_stride(fst_infer *in, fst_dim size, fst_dim to, fst_dim st
   if (dim_is(in, size, 1)) return dim_int(in, 0);
   fst_dim one = dim_int(in, 1);
   fst_dim factor = fst_dim_min(in->dims, fst_dim_max(in->dims, fst_dim_sub(in->dims, size, one), dim_int(in, 0)), one);
-  fst_infer_require_equal(in, fst_dim_mul(in->dims, fst_dim_sub(in->dims, size, one), fst_dim_sub(in->dims, size, to)), dim_int(in, 0),
-                          "The expanded size of the tensor must match the existing size at a non-singleton dimension.");
   return fst_dim_mul(in->dims, stride, factor);
+}
+
+// The number of elements fits 64 bits, whatever ints the call gives for sizes.
+static bool counts_elements(fst_infer *in, const fst_dim *given, const fst_shape *shape) {
+  fst_dim most = dim_int(in, INT64_MAX), one = dim_int(in, 1), count = one;
+  for (int i = 0; i < shape->rank; i++) {
+    int64_t low, high;
+    fst_dim_bounds(in->dims, given[i], &low, &high);
+    bool open = low < 0 && !fst_dim_is_const(in->dims, given[i], NULL);
+    if (open && !fst_infer_require_at_most(in, shape->dims[i], fst_dim_floordiv(in->dims, most, fst_dim_max(in->dims, count, one)), "numel: integer multiplication overflow")) return false;
+    count = fst_dim_mul(in->dims, count, shape->dims[i]);
+  }
+  return true;
+}
+
+// A size that the call may give as -1, which stands for `own`.
+static fst_dim size_or_own(fst_infer *in, fst_dim size, fst_dim own) {
+  fst_dim minus = fst_dim_max(in->dims, fst_dim_min(in->dims, size, dim_int(in, 0)), dim_int(in, -1));
+  return fst_dim_sub(in->dims, size, fst_dim_mul(in->dims, minus, fst_dim_add(in->dims, own, dim_int(in, 1))));
 }
 
 static int expand_to(fst_infer *in, const fst_dim *sizes, int rank) {
   fst_shape shape, out = {.rank = rank, .has_strides = true};
   const fst_type_data *self = view_self(in, &shape);
   if (!self) return FST_INFER_UNKNOWN;
+  const char *target = fst_infer_shape_text(in, sizes, rank), *own = fst_infer_shape_text(in, shape.dims, shape.rank);
   if (rank < shape.rank)
     return fst_infer_raise(in, "expand: the number of sizes provided (%d) must be greater or equal to the number of dimensions in the tensor (%d)", rank, shape.rank);
   for (int i = rank - 1; i >= 0; i--) {
     int from = i - (rank - shape.rank);
     bool keeps = dim_is(in, sizes[i], -1);
     if (from < 0) {
-      if (keeps) return fst_infer_raise(in, "The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension %d", i);
+      const char *text = fst_arena_printf(in->arena, "The expanded size of the tensor (%s) isn't allowed in a leading, non-existing dimension %d", fst_infer_dim_text(in, sizes[i]), i);
+      if (!fst_infer_require_at_least(in, sizes[i], 0, text)) return FST_INFER_RAISES;
       out.dims[i] = sizes[i];
       // A new leading dim is dense over the next one where it is 1, else broadcast.
       out.strides[i] = !dim_is(in, sizes[i], 1) ? dim_int(in, 0) : i + 1 < rank ? fst_dim_mul(in->dims, out.dims[i + 1], out.strides[i + 1]) : dim_int(in, 1);
       continue;
     }
-    out.dims[i] = keeps ? shape.dims[from] : sizes[i];
     if (!keeps && !fst_dim_is_known(sizes[i])) return fst_infer_give_up(in, "a size is not known");
-    if (fst_dim_equal(in->dims, shape.dims[from], out.dims[i]) == 0 && !dim_may_be(in, shape.dims[from], 1))
-      return fst_infer_raise(in, "The expanded size of the tensor must match the existing size at non-singleton dimension %d.", i);
+    const char *text = fst_arena_printf(in->arena, "The expanded size of the tensor (%s) must match the existing size (%s) at non-singleton dimension %d.  Target sizes: %s.  Tensor sizes: %s",
+                                        fst_infer_dim_text(in, sizes[i]), fst_infer_dim_text(in, shape.dims[from]), i, target, own);
+    if (!fst_infer_require_at_least(in, sizes[i], -1, text)) return FST_INFER_RAISES;
+    out.dims[i] = keeps ? shape.dims[from] : size_or_own(in, sizes[i], shape.dims[from]);
+    if (!fst_infer_require_fits(in, shape.dims[from], out.dims[i], text)) return FST_INFER_RAISES;
     out.strides[i] = expand_stride(in, shape.dims[from], out.dims[i], shape.strides[from]);
   }
   for (int i = 0; shape.rank == 0 && i < rank; i++) out.strides[i] = dim_int(in, 0);  // not dense, even over sizes of 1
+  if (!counts_elements(in, sizes, &out)) return FST_INFER_RAISES;
   return view_set(in, self->dtype, &out, dim_int(in, 0));
 }
 
@@ -586,18 +605,14 @@ static fst_dim index_from_front(fst_infer *in, fst_dim value, fst_dim size) {
 
 int fst_view_select_start(fst_infer *in, const fst_shape *shape, int dim, fst_dim *out) {
   fst_dim index = fst_infer_int(in, 2), size = shape->dims[dim];
-  int64_t i, n;
-  bool known_size = fst_dim_is_const(in->dims, size, &n);
   *out = FST_DIM_UNKNOWN;
   if (!fst_dim_is_known(index)) return FST_INFER_OK;
-  if (known_size && fst_dim_is_const(in->dims, index, &i) && (i < -n || i >= n))
-    return fst_infer_raise(in, "select(): index %lld out of range for tensor of size %lld at dimension %d", (long long)i, (long long)n, dim);
+  const char *text = fst_arena_printf(in->arena, "select(): index %s out of range for tensor of size %s at dimension %d", fst_infer_dim_text(in, index),
+                                      fst_infer_shape_text(in, shape->dims, shape->rank), dim);
   *out = index_from_front(in, index, size);
-  // Two conditions: one expression that clamps to [0, size) would call index 0 of an empty dimension fine.
-  fst_dim not_after = fst_dim_min(in->dims, *out, fst_dim_sub(in->dims, size, dim_int(in, 1))), not_before = fst_dim_max(in->dims, *out, dim_int(in, 0));
-  if (not_after != *out) fst_infer_require_equal(in, *out, not_after, "select(): index {} out of range");
-  if (not_before != *out) fst_infer_require_equal(in, *out, not_before, "select(): index {} out of range");
-  return FST_INFER_OK;
+  bool inside = fst_infer_require_at_most(in, fst_dim_sub(in->dims, dim_int(in, 0), size), index, text) &&
+                fst_infer_require_at_most(in, index, fst_dim_sub(in->dims, size, dim_int(in, 1)), text);
+  return inside ? FST_INFER_OK : FST_INFER_RAISES;
 }
 
 int fst_infer_select(fst_infer *in) {
@@ -635,7 +650,7 @@ static fst_dim slice_bound(fst_infer *in, fst_dim value, fst_dim size) {
 
 int fst_view_slice_part(fst_infer *in, const fst_shape *shape, fst_view_part *out) {
   fst_dim one = dim_int(in, 1), zero = dim_int(in, 0);
-  int64_t step, start_const;
+  int64_t start_const;
   if (shape->rank == 0) return fst_infer_raise(in, "slice() cannot be applied to a 0-dim tensor.");
   int result = view_dim(in, 1, shape->rank, &out->dim);
   if (result) return result;
@@ -643,8 +658,8 @@ int fst_view_slice_part(fst_infer *in, const fst_shape *shape, fst_view_part *ou
   fst_dim start = fst_infer_is_none(in, 2) ? zero : fst_infer_int(in, 2);
   fst_dim end = fst_infer_is_none(in, 3) ? dim_int(in, INT64_MAX) : fst_infer_int(in, 3);
   out->step = fst_infer_int(in, 4);
-  if (fst_dim_is_const(in->dims, out->step, &step) && step <= 0) return fst_infer_raise(in, "slice step must be positive");
   if (!fst_dim_is_known(out->step)) return fst_infer_give_up(in, "a slice step is not known");
+  if (!fst_infer_require_at_least(in, out->step, 1, "slice step must be positive")) return FST_INFER_RAISES;
   if (!fst_dim_is_known(start) || !fst_dim_is_known(end)) return fst_infer_give_up(in, "a slice bound is not known");
   int64_t end_const;
   bool to_end = fst_dim_is_const(in->dims, end, &end_const) && end_const == INT64_MAX;
@@ -655,6 +670,7 @@ int fst_view_slice_part(fst_infer *in, const fst_shape *shape, fst_view_part *ou
   fst_dim length = fst_dim_max(in->dims, fst_dim_sub(in->dims, stop, out->start), zero);
   length = fst_dim_add(in->dims, length, fst_dim_sub(in->dims, out->step, one));
   out->length = fst_dim_floordiv(in->dims, length, out->step);
+  if (!fst_dim_is_const(in->dims, out->step, NULL)) out->length = fst_dim_max(in->dims, out->length, zero);   // a huge step wraps: PyTorch's is empty then
   return FST_INFER_OK;
 }
 
@@ -678,12 +694,12 @@ int fst_view_narrow_part(fst_infer *in, const fst_shape *shape, fst_view_part *o
   out->step = dim_int(in, 1);
   if (!fst_dim_is_known(start) || !fst_dim_is_known(out->length)) return fst_infer_give_up(in, "start or length of narrow is not known");
   out->start = index_from_front(in, start, size);
-  fst_dim end = fst_dim_add(in->dims, out->start, out->length);
-  if (fst_dim_less(in->dims, size, end) == 1 || fst_dim_less(in->dims, out->length, dim_int(in, 0)) == 1)
-    return fst_infer_raise(in, "start + length exceeds dimension size.");
-  if (fst_dim_less(in->dims, size, end) != 0)
-    fst_infer_require_equal(in, fst_dim_max(in->dims, end, size), size, "start + length ({}) exceeds dimension size ({}).");
-  return FST_INFER_OK;
+  const char *n = fst_infer_dim_text(in, size), *first = fst_infer_dim_text(in, start);
+  const char *text = fst_arena_printf(in->arena, "start out of range (expected to be in range of [%s, %s], but got %s)", fst_infer_dim_text(in, fst_dim_sub(in->dims, dim_int(in, 0), size)), n, first);
+  if (!fst_infer_require_at_least(in, out->length, 0, "narrow(): length must be non-negative.")) return FST_INFER_RAISES;
+  if (!fst_infer_require_at_most(in, fst_dim_sub(in->dims, dim_int(in, 0), size), start, text) || !fst_infer_require_at_most(in, start, size, text)) return FST_INFER_RAISES;
+  text = fst_arena_printf(in->arena, "start (%s) + length (%s) exceeds dimension size (%s).", fst_infer_dim_text(in, out->start), fst_infer_dim_text(in, out->length), n);
+  return fst_infer_require_at_most(in, out->length, fst_dim_sub(in->dims, size, out->start), text) ? FST_INFER_OK : FST_INFER_RAISES;
 }
 
 int fst_infer_narrow(fst_infer *in) {
@@ -739,11 +755,11 @@ int fst_infer_unfold_view(fst_infer *in) {
   fst_dim window = fst_infer_int(in, 2), step = fst_infer_int(in, 3);
   if (!fst_dim_is_known(window) || !fst_dim_is_known(step)) return fst_infer_give_up(in, "size or step of unfold is not known");
   fst_dim size = shape.rank ? shape.dims[dim] : dim_int(in, 1), stride = shape.rank ? shape.strides[dim] : dim_int(in, 1);
-  if (fst_dim_less(in->dims, size, window) == 1)
-    return fst_infer_raise(in, "maximum size for tensor at dimension %d is smaller than the size asked for", dim);
+  const char *w = fst_infer_dim_text(in, window), *text = fst_arena_printf(in->arena, "maximum size for tensor at dimension %d is %s but size is %s", dim, fst_infer_dim_text(in, size), w);
+  if (!fst_infer_require_at_least(in, window, 0, fst_arena_printf(in->arena, "size is %s but must be >= 0", w)) || !fst_infer_require_at_most(in, window, size, text) ||
+      !fst_infer_require_at_least(in, step, 1, fst_arena_printf(in->arena, "step is %s but must be > 0", fst_infer_dim_text(in, step))))
+    return FST_INFER_RAISES;
   if (shape.rank == FST_MAX_RANK) return fst_infer_give_up(in, "more than 16 dimensions");
-  if (fst_dim_less(in->dims, size, window) == -1)
-    fst_infer_require_equal(in, fst_dim_max(in->dims, window, size), size, "size of unfold is {} but the dimension has {}");
   fst_shape out = shape;
   if (shape.rank) {
     out.dims[dim] = fst_dim_add(in->dims, fst_dim_floordiv(in->dims, fst_dim_sub(in->dims, size, window), step), dim_int(in, 1));

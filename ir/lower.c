@@ -174,15 +174,20 @@ fst_kx fst_lower_load_item(fst_lower *lo, uint32_t arg, uint32_t item, const fst
   return element(group_of(lo), fst_graph_const((fst_graph *)lo->graph, c->items[item]), index);
 }
 
+fst_kx fst_lower_fit(fst_lower *lo, fst_dim from, fst_dim to, fst_kx index) {
+  fst_kx one = fst_kx_int(lo->kernel, 1), zero = fst_kx_int(lo->kernel, 0);
+  int equal_one = fst_dim_equal(lo->graph->dims, from, 1);
+  if (equal_one == 1) return zero;
+  if (from == to || equal_one == 0) return index;
+  return fst_kx_prim3(lo->kernel, FST_PRIM_SELECT, fst_kx_prim2(lo->kernel, FST_PRIM_EQ, fst_lower_dim(lo, from), one), zero, index);
+}
+
 fst_kx fst_lower_broadcast(fst_lower *lo, uint32_t arg) {
   const fst_type_data *from = fst_lower_type(lo, arg), *to = fst_lower_result_type(lo, lo->result);
-  fst_kx index[FST_MAX_RANK], one = fst_kx_int(lo->kernel, 1), zero = fst_kx_int(lo->kernel, 0);
+  fst_kx index[FST_MAX_RANK];
   for (int i = 0; i < from->rank; i++) {
     int at = i + to->rank - from->rank;
-    int equal_one = fst_dim_equal(lo->graph->dims, from->dims[i], 1);
-    if (at < 0 || equal_one == 1) index[i] = zero;
-    else if (from->dims[i] == to->dims[at] || equal_one == 0) index[i] = lo->index[at];
-    else index[i] = fst_kx_prim3(lo->kernel, FST_PRIM_SELECT, fst_kx_prim2(lo->kernel, FST_PRIM_EQ, fst_lower_size(lo, arg, (uint32_t)i), one), zero, lo->index[at]);
+    index[i] = at < 0 ? fst_kx_int(lo->kernel, 0) : fst_lower_fit(lo, from->dims[i], to->dims[at], lo->index[at]);
   }
   return fst_lower_load(lo, arg, index);
 }

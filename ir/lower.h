@@ -25,6 +25,8 @@ fst_kx fst_lower_load(fst_lower *lo, uint32_t arg, const fst_kx *index);
 fst_kx fst_lower_load_item(fst_lower *lo, uint32_t arg, uint32_t item, const fst_kx *index);
 // The same, with the result's index right-aligned onto the operand's shape (sizes of 1 read element 0).
 fst_kx fst_lower_broadcast(fst_lower *lo, uint32_t arg);
+// Where index `index` over `to` elements lies in a dim of `from` that broadcasts to them.
+fst_kx fst_lower_fit(fst_lower *lo, fst_dim from, fst_dim to, fst_kx index);
 fst_kx fst_lower_size(fst_lower *lo, uint32_t arg, uint32_t dim);    // size of an operand, i64
 fst_kx fst_lower_result_size(fst_lower *lo, uint32_t dim);
 fst_kx fst_lower_dim(fst_lower *lo, fst_dim d);                      // any size expression of the graph

@@ -14,8 +14,6 @@ static int rank_of(const fst_lower *lo, uint32_t arg) { return fst_lower_type(lo
 // Bias of one feature, or of all (rank 0 or a size of 1), added in the accumulator's dtype.
 static fst_kx add_bias(fst_lower *lo, int arg, fst_kx feature, fst_kx value) {
   if (!fst_lower_has_arg(lo, arg)) return value;
-  const fst_type_data *type = fst_lower_type(lo, (uint32_t)arg);
-  if (type->rank == 1 && type->dims[0] == 1) feature = kx_int(lo, 0);
   return kx_add(lo, value, kx_load_wide(lo, (uint32_t)arg, &feature));
 }
 
@@ -28,9 +26,7 @@ void fst_lower_linear(fst_lower *lo) {
   w_index[1] = k;
   fst_kx product = kx_mul(lo, kx_load_wide(lo, 0, x_index), kx_load_wide(lo, 1, w_index));
   fst_kx sum = sum1(lo, k, fst_lower_size(lo, 0, (uint32_t)x_rank - 1), product);
-  lower_finish(lo, fst_lower_has_arg(lo, 2) && rank_of(lo, 2) > 1 ? kx_add(lo, sum, kx_convert(lo, fst_lower_broadcast(lo, 2), kx_dtype(lo, sum)))
-                   : w_rank == 2                                  ? add_bias(lo, 2, lo->index[x_rank - 1], sum)
-                                                                  : add_bias(lo, 2, kx_int(lo, 0), sum));
+  lower_finish(lo, fst_lower_has_arg(lo, 2) ? kx_add(lo, sum, kx_convert(lo, fst_lower_broadcast(lo, 2), kx_dtype(lo, sum))) : sum);
 }
 
 // Index into a matmul operand: batch dims right-aligned onto the result's, sizes of 1 read element 0.

@@ -194,11 +194,11 @@ void fst_lower_index_put(fst_lower *lo) {
     fst_kx size = fst_lower_size(lo, 0, (uint32_t)d), where[FST_MAX_RANK];
     fst_lower_check_index(lo, 1, spec.item[d], size, true, "builtins.IndexError", axis_text(lo, d));
     for (int i = 0; i < spec.type[d]->rank; i++)
-      where[i] = spec.type[d]->dims[i] == 1 ? kx_int(lo, 0) : s.vars[spec.at + spec.index_rank - spec.type[d]->rank + i];
+      where[i] = fst_lower_fit(lo, spec.type[d]->dims[i], spec.index_dims[spec.index_rank - spec.type[d]->rank + i], s.vars[spec.at + spec.index_rank - spec.type[d]->rank + i]);
     fst_kx index = kx_convert(lo, fst_lower_load_item(lo, 1, (uint32_t)spec.item[d], where), FST_I64);
     target[d] = clamped(lo, negated_from_end(lo, index, size), size);
   }
-  for (int i = 0; i < values->rank; i++) at[i] = values->dims[i] == 1 ? kx_int(lo, 0) : s.vars[spec.out_rank - values->rank + i];
+  for (int i = 0; i < values->rank; i++) at[i] = fst_lower_fit(lo, values->dims[i], spec.out_dims[spec.out_rank - values->rank + i], s.vars[spec.out_rank - values->rank + i]);
   scatter(lo, &s, target, fst_lower_load(lo, 2, at), accumulate ? FST_COMBINE_ADD : FST_COMBINE_SET);
 }
 

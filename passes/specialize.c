@@ -326,15 +326,6 @@ void note_exit(specializer *sp, const world *w) {
   for (uint32_t s = 0; s < sp->slots; s++) fst_vec_push(&sp->state->left, now[s]);
 }
 
-void emit_raise(specializer *sp, world *w, const char *cls, const char *message, fst_loc loc) {
-  fst_module *m = sp->out->module;
-  fst_value_id operands[2] = {fst_graph_const(sp->out, fst_const_str(m, message, strlen(message))),
-                              fst_graph_const(sp->out, fst_const_str(m, cls, strlen(cls)))};
-  note_exit(sp, w);
-  emit_node(sp, w, FST_OP_RAISE, operands, 2, 0, loc);
-  w->dead = true;
-}
-
 fst_value_id residual(specializer *sp, world *w, binding b, fst_loc loc) {
   if (b.kind == BOUND_VALUE) return b.value;
   if (b.kind == BOUND_HEAP) return make_heap(sp, w, b.heap, loc);
@@ -382,23 +373,6 @@ static fst_dim tensor_expression(specializer *sp, world *w, const fst_node *n) {
 
 static bool is_zero_d_int(const fst_type_data *t) {
   return t->kind == FST_TY_TENSOR && t->rank == 0 && fst_dtype_is_integral(t->dtype, false);
-}
-
-// Sizes that must be equal become a check before the node, and a fact after it.
-static void emit_guards(specializer *sp, world *w, fst_infer *in, fst_node_id node, fst_loc loc) {
-  if (in->guards.len) note_exit(sp, w);
-  for (size_t i = 0; i < in->guards.len; i++) {
-    fst_infer_guard g = in->guards.data[i];
-    fst_value_id operands[2] = {emit_dim(sp, w, g.a, loc), emit_dim(sp, w, g.b, loc)};
-    fst_node_id guard = emit_node(sp, w, FST_OP_GUARD, operands, 2, 0, loc);
-    fst_node_get(sp->out, guard)->name = fst_intern(&sp->out->module->strings, g.message);
-    fst_node_move_before(sp->out, node, guard);
-    for (int k = 0; k < 2; k++) {
-      fst_node_id def = fst_value_def(sp->out, operands[k]);
-      if (def.id) fst_node_move_before(sp->out, guard, def);
-    }
-    learn_equal(sp, w, g.a, g.b);
-  }
 }
 
 static void bind_results(specializer *sp, world *w, fst_node_id old, fst_node_id made, fst_infer *in) {
@@ -522,10 +496,10 @@ fst_status eval_as(specializer *sp, world *w, fst_node_id old, fst_op op) {
   int outcome = fst_infer_node(sp->out, made, &sp->scratch, &in);
   adopt_symbols(sp, w->block);
   if (outcome == FST_INFER_RAISES) {
-    fst_node_erase(sp->out, made);
-    emit_raise(sp, w, "builtins.RuntimeError", in.message ? in.message : "", from->loc);
+    emit_guards(sp, w, &in, made);   // what is checked first raises first
+    emit_raise(sp, w, made, in.message ? in.message : "");
   } else {
-    if (outcome == FST_INFER_OK) emit_guards(sp, w, &in, made, from->loc);
+    if (outcome == FST_INFER_OK) emit_guards(sp, w, &in, made);
     if (outcome != FST_INFER_OK) try_results(sp, made);
     if (outcome != FST_INFER_OK) bind_results(sp, w, old, made, NULL);
     else if (!bind_items(sp, w, old, made)) bind_results(sp, w, old, made, &in);

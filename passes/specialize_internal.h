@@ -123,13 +123,16 @@ fst_node_id emit_node(specializer *sp, world *w, fst_op op, const fst_value_id *
 // A SCALAR op on two numbers: a literal, or with its expression, where they are known.
 fst_value_id emit_scalar(specializer *sp, world *w, fst_op op, fst_value_id a, fst_value_id b, fst_type type, fst_loc loc);
 void note_exit(specializer *sp, const world *w);   // the call may end here: remember the state's types
-void emit_raise(specializer *sp, world *w, const char *cls, const char *message, fst_loc loc);
 fst_value_id emit_dim(specializer *sp, world *w, fst_dim d, fst_loc loc);  // an int with this value
 fst_status eval_block(specializer *sp, world *w, fst_block_id block, uint32_t from, uint32_t to);
 fst_status eval_generic(specializer *sp, world *w, fst_node_id node);
 fst_status eval_as(specializer *sp, world *w, fst_node_id node, fst_op op);   // the node as if it were `op`
 fst_dim int_value(specializer *sp, const world *w, binding b);        // an int's expression, or unknown
 bool const_bool(specializer *sp, binding b, bool *out);
+
+// ---- what PyTorch refuses (specialize_guard.c) ----
+void emit_guards(specializer *sp, world *w, const fst_infer *in, fst_node_id node);   // before the node
+void emit_raise(specializer *sp, world *w, fst_node_id node, const char *text);       // in the node's place
 
 // ---- control flow (specialize_flow.c) ----
 // Walks an If and as many of the nodes after it (up to position `to`) as must be walked on both paths;

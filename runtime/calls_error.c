@@ -17,16 +17,15 @@ int32_t fst_call_raise(fst_call *call, int64_t cls, void *message, int64_t loc) 
   return fst_ctx_raise_text(ctx, name, loc, text->bytes, (size_t)text->len);
 }
 
-int32_t fst_call_raise_text(fst_call *call, int64_t text, int64_t a, int64_t b, int64_t loc) {
+int32_t fst_call_raise_text(fst_call *call, int64_t text, int64_t count, const void *numbers, int64_t loc) {
   fst_ctx *ctx = fst_ctx_of(call);
   bool known = ctx->plan && text >= 0 && text < (int64_t)ctx->plan->messages_count;
   const char *form = known ? fst_plan_text(ctx->plan, ctx->plan->messages[text]) : "an operation failed";
   fst_buf buf = {0};
-  int64_t numbers[2] = {a, b};
-  int next = 0;
+  const int64_t *next = numbers, *end = next ? next + count : next;
   while (*form) {
-    if (next < 2 && form[0] == '{' && form[1] == '}') {
-      fst_buf_printf(&buf, "%lld", (long long)numbers[next++]);
+    if (next < end && form[0] == '{' && form[1] == '}') {
+      fst_buf_printf(&buf, "%lld", (long long)*next++);
       form += 2;
     } else {
       fst_buf_putc(&buf, *form++);

@@ -67,11 +67,13 @@ LLVMValueRef method_loc(method *m, fst_loc loc) {
   return method_i64(m, fst_plan_loc_add(m->tables, file, info->line, caller));
 }
 
-void method_raise_text(method *m, LLVMValueRef condition, const char *text, LLVMValueRef x, LLVMValueRef y, fst_loc loc) {
+void method_raise_text(method *m, LLVMValueRef condition, const char *text, const LLVMValueRef *numbers, uint32_t count, fst_loc loc) {
   LLVMBasicBlockRef bad = method_new_block(m, "raise"), good = method_new_block(m, "ok");
   LLVMBuildCondBr(m->b, condition, bad, good);
   LLVMPositionBuilderAtEnd(m->b, bad);
-  LLVMValueRef args[] = {method_i64(m, fst_plan_message_add(m->tables, text)), x, y, method_loc(m, loc)};
+  LLVMValueRef all = method_alloca(m, m->u->i64, count);
+  for (uint32_t i = 0; i < count; i++) LLVMBuildStore(m->b, numbers[i], method_address(m, all, (int64_t)i * 8));
+  LLVMValueRef args[] = {method_i64(m, fst_plan_message_add(m->tables, text)), method_i64(m, count), all, method_loc(m, loc)};
   method_call(m, METHOD_CALL_raise_text, args, 4);
   LLVMBuildBr(m->b, m->fail);
   LLVMPositionBuilderAtEnd(m->b, good);

@@ -48,7 +48,7 @@ static void list_get(method *m, const fst_node *n) {
   LLVMValueRef list = method_object(m, n->operands[0]), index = method_value(m, n->operands[1]).a;
   LLVMValueRef len = method_load(m, m->u->i64, list, offsetof(fst_list_obj, len));
   LLVMValueRef wrapped = LLVMBuildSelect(m->b, LLVMBuildICmp(m->b, LLVMIntSLT, index, method_i64(m, 0), ""), LLVMBuildAdd(m->b, index, len, ""), index, "");
-  method_raise_text(m, LLVMBuildICmp(m->b, LLVMIntUGE, wrapped, len, ""), "list index out of range", index, len, n->loc);
+  method_raise_text(m, LLVMBuildICmp(m->b, LLVMIntUGE, wrapped, len, ""), "list index out of range", NULL, 0, n->loc);
   LLVMValueRef offset = LLVMBuildMul(m->b, wrapped, method_i64(m, sizeof(fst_val)), "");
   LLVMValueRef items = method_load(m, m->u->ptr, list, offsetof(fst_list_obj, items));
   set_val(m, n, LLVMBuildInBoundsGEP2(m->b, m->u->i8, items, &offset, 1, ""));
@@ -300,7 +300,7 @@ static bool tuple_op(method *m, const fst_node *n) {
       int64_t at = list ? 0 : (int64_t)offsetof(fst_tuple_obj, items);
       if (list) {
         LLVMValueRef len = method_load(m, m->u->i64, tuple, offsetof(fst_list_obj, len)), want = method_i64(m, n->result_count);
-        method_raise_text(m, LLVMBuildICmp(m->b, LLVMIntNE, len, want, ""), "Expected {} elements in a list but found {}", want, len, n->loc);
+        method_raise_text(m, LLVMBuildICmp(m->b, LLVMIntNE, len, want, ""), "Expected {} elements in a list but found {}", (LLVMValueRef[]){want, len}, 2, n->loc);
         tuple = method_load(m, m->u->ptr, tuple, offsetof(fst_list_obj, items));
       }
       for (uint32_t r = 0; r < n->result_count; r++)

@@ -86,7 +86,8 @@ void method_check(method *m, LLVMValueRef status);                // leaves the 
 void method_check_pointer(method *m, LLVMValueRef pointer);       // leaves the function when null
 LLVMBasicBlockRef method_new_block(method *m, const char *name);
 LLVMValueRef method_loc(method *m, fst_loc loc);
-void method_raise_text(method *m, LLVMValueRef condition, const char *text, LLVMValueRef x, LLVMValueRef y, fst_loc loc);  // when condition holds
+// When the condition holds, the call raises `text` with these numbers for the `{}` in it.
+void method_raise_text(method *m, LLVMValueRef condition, const char *text, const LLVMValueRef *numbers, uint32_t count, fst_loc loc);
 fst_status method_block(method *m, fst_block_id block);           // up to, not including, the terminator
 
 // ---- kernels (method_kernel.c) ----

@@ -113,14 +113,14 @@ static fst_status emit_numbers(method *m, const fst_lowered *low, const fst_valu
 static fst_status emit_refusal(method *m, fst_node_id id) {
   const fst_node *n = fst_node_get(m->g, id);
   const char *text = fst_op_get(n->op)->refusal;
-  LLVMValueRef raises, zero = method_i64(m, 0);
+  LLVMValueRef raises;
   fst_value_id none = FST_NO_VALUE;
   fst_lowered low = {0};
   if (!text) return NULL;
   fst_status status = fst_lower_refusal(m->g, id, &low);
   if (!status) status = emit_numbers(m, &low, &none, 1, n->loc, &raises);
   fst_lowered_deinit(&low);
-  if (!status) method_raise_text(m, raises, text, zero, zero, n->loc);
+  if (!status) method_raise_text(m, raises, text, NULL, 0, n->loc);
   return status;
 }
 
@@ -151,7 +151,7 @@ static fst_status emit_item(method *m, const fst_node *n) {
   const fst_type_data *t = fst_value_type_data(m->g, n->operands[0]);
   LLVMValueRef one = method_i64(m, 1), count = method_i64(m, 1);
   for (int i = 0; i < t->rank; i++) count = LLVMBuildMul(m->b, count, method_dim(m, t->dims[i]), "");
-  if (t->rank) method_raise_text(m, LLVMBuildICmp(m->b, LLVMIntNE, count, one, ""), "a Tensor with {} elements cannot be converted to Scalar", count, one, n->loc);
+  if (t->rank) method_raise_text(m, LLVMBuildICmp(m->b, LLVMIntNE, count, one, ""), "a Tensor with {} elements cannot be converted to Scalar", &count, 1, n->loc);
   fst_type_kind to = fst_value_type_data(m->g, n->results[0])->kind;
   LLVMValueRef at = method_value(m, n->operands[0]).a;
   if (m->device) {
@@ -192,8 +192,11 @@ static void emit_state_get(method *m, const fst_node *n) {
 }
 
 static void emit_guard(method *m, const fst_node *n) {
-  LLVMValueRef a = method_value(m, n->operands[0]).a, b = method_value(m, n->operands[1]).a;
-  method_raise_text(m, LLVMBuildICmp(m->b, LLVMIntNE, a, b, ""), fst_sym_text(&m->g->module->strings, n->name), a, b, n->loc);
+  LLVMValueRef a = method_value(m, n->operands[0]).a, b = method_value(m, n->operands[1]).a, numbers[FST_GUARD_NUMBERS];
+  uint32_t count = n->operand_count - 2 < FST_GUARD_NUMBERS ? n->operand_count - 2 : FST_GUARD_NUMBERS;
+  for (uint32_t i = 0; i < count; i++) numbers[i] = method_value(m, n->operands[2 + i]).a;
+  LLVMIntPredicate fails = n->op == FST_OP_GUARD_EQUAL ? LLVMIntNE : LLVMIntSGT;
+  method_raise_text(m, LLVMBuildICmp(m->b, fails, a, b, ""), fst_sym_text(&m->g->module->strings, n->name), numbers, count, n->loc);
 }
 
 // ---- fallback --------------------------------------------------------------------------------------
@@ -207,7 +210,7 @@ static void check_result(method *m, const fst_node *n, fst_value_id value) {
   LLVMValueRef dtype = method_load(m, m->u->i8, object, offsetof(fst_tensor_obj, dtype)), rank = method_load(m, m->u->i8, object, offsetof(fst_tensor_obj, rank));
   LLVMValueRef differs = LLVMBuildOr(m->b, LLVMBuildICmp(m->b, LLVMIntNE, dtype, LLVMConstInt(m->u->i8, t->dtype, 0), ""),
                                      LLVMBuildICmp(m->b, LLVMIntNE, rank, LLVMConstInt(m->u->i8, (unsigned)t->rank, 0), ""), "");
-  method_raise_text(m, differs, "an op that PyTorch ran gave a tensor of another dtype or rank than expected", zero, zero, n->loc);
+  method_raise_text(m, differs, "an op that PyTorch ran gave a tensor of another dtype or rank than expected", NULL, 0, n->loc);
   LLVMValueRef sizes_differ = LLVMConstInt(m->u->i1, 0, 0), strides_differ = sizes_differ, numel = method_i64(m, 1);
   for (int i = 0; i < t->rank; i++) {
     int64_t at = (int64_t)offsetof(fst_tensor_obj, shape) + i * 8;
@@ -219,7 +222,7 @@ static void check_result(method *m, const fst_node *n, fst_value_id value) {
   }
   // Strides that nothing steps along say nothing.
   differs = LLVMBuildOr(m->b, sizes_differ, LLVMBuildAnd(m->b, strides_differ, LLVMBuildICmp(m->b, LLVMIntNE, numel, zero, ""), ""), "");
-  method_raise_text(m, differs, "an op that PyTorch ran gave a tensor of other sizes or strides than expected", zero, zero, n->loc);
+  method_raise_text(m, differs, "an op that PyTorch ran gave a tensor of other sizes or strides than expected", NULL, 0, n->loc);
 }
 
 static fst_status emit_fallback(method *m, const fst_node *n) {
@@ -236,7 +239,7 @@ static fst_status emit_fallback(method *m, const fst_node *n) {
     LLVMValueRef val = method_address(m, out, (int64_t)r * (int64_t)sizeof(fst_val));
     if (known_tensor(m, n->results[r])) {
       LLVMValueRef is_other = LLVMBuildICmp(m->b, LLVMIntNE, method_load(m, m->u->i32, val, offsetof(fst_val, tag)), LLVMConstInt(m->u->i32, FST_TAG_TENSOR, 0), "");
-      method_raise_text(m, is_other, "an op that PyTorch ran gave something else than a dense tensor", method_i64(m, 0), method_i64(m, 0), n->loc);
+      method_raise_text(m, is_other, "an op that PyTorch ran gave something else than a dense tensor", NULL, 0, n->loc);
     }
     method_set(m, n->results[r], method_unbox(m, fst_value_type(m->g, n->results[r]), val));
     if (known_tensor(m, n->results[r])) check_result(m, n, n->results[r]);
@@ -275,7 +278,7 @@ fst_status method_node(method *m, fst_node_id id) {
       v.a = method_dim(m, fst_value_get(m->g, n->results[0])->sym);
       method_set(m, n->results[0], v);
       return NULL;
-    case FST_OP_GUARD: emit_guard(m, n); return NULL;
+    case FST_OP_GUARD_EQUAL: case FST_OP_GUARD_AT_MOST: emit_guard(m, n); return NULL;
     case FST_OP_LIST_NUMBERS: emit_list_numbers(m, n); return NULL;
     case FST_OP_REFINE: method_set(m, n->results[0], method_value(m, n->operands[0])); return NULL;
     case FST_OP_UNCHECKED_CAST:

@@ -55,7 +55,10 @@ void method_define_symbol(method *m, fst_dim d, LLVMValueRef value) {
 
 // Python's floor: one below the truncated quotient when signs differ and it is not exact.
 static LLVMValueRef floor_divide(method *m, LLVMValueRef a, LLVMValueRef b, bool want_remainder) {
-  LLVMValueRef zero = method_i64(m, 0), q = LLVMBuildSDiv(m->b, a, b, ""), r = LLVMBuildSRem(m->b, a, b, "");
+  // -2**63 by -1 would trap: x by -1 is -x with nothing left, whatever x is.
+  LLVMValueRef zero = method_i64(m, 0), by_minus = LLVMBuildICmp(m->b, LLVMIntEQ, b, method_i64(m, -1), ""), safe = LLVMBuildSelect(m->b, by_minus, method_i64(m, 1), b, "");
+  LLVMValueRef q = LLVMBuildSDiv(m->b, a, safe, ""), r = LLVMBuildSRem(m->b, a, safe, "");
+  q = LLVMBuildSelect(m->b, by_minus, LLVMBuildNeg(m->b, a, ""), q, "");
   LLVMValueRef inexact = LLVMBuildICmp(m->b, LLVMIntNE, r, zero, "");
   LLVMValueRef differ = LLVMBuildICmp(m->b, LLVMIntSLT, LLVMBuildXor(m->b, r, b, ""), zero, "");
   LLVMValueRef fix = LLVMBuildAnd(m->b, inexact, differ, "");
@@ -69,7 +72,7 @@ static void check_divisor(method *m, fst_dim d, LLVMValueRef divisor) {
   fst_dim_bounds(m->g->dims, d, &low, &high);
   if (low > 0 || high < 0) return;
   LLVMValueRef zero = method_i64(m, 0);
-  method_raise_text(m, LLVMBuildICmp(m->b, LLVMIntEQ, divisor, zero, ""), "a step, stride or size of 0 divides a size", zero, zero, m->loc);
+  method_raise_text(m, LLVMBuildICmp(m->b, LLVMIntEQ, divisor, zero, ""), "a step, stride or size of 0 divides a size", NULL, 0, m->loc);
 }
 
 LLVMValueRef method_dim(method *m, fst_dim d) {
