@@ -235,6 +235,25 @@ const char *fst_infer_shape_text(fst_infer *in, const fst_dim *dims, int rank) {
 const char *fst_infer_times_text(fst_infer *in, const fst_dim *dims, int rank) { return dims_text(in, dims, rank, "", "x", ""); }
 const char *fst_infer_by_text(fst_infer *in, const fst_dim *dims, int rank) { return dims_text(in, dims, rank, "", " x ", ""); }
 
+static bool is_open(const fst_infer *in, fst_dim d) {
+  int64_t low, high;
+  fst_dim_bounds(in->dims, d, &low, &high);
+  return low < 0;
+}
+
+bool fst_infer_require_count(fst_infer *in, const fst_dim *dims, int rank, int64_t most, const char *text) {
+  fst_dim one = fst_dim_const(in->dims, 1), count = one;
+  for (int i = 0; i < rank; i++)
+    if (!is_open(in, dims[i])) count = fst_dim_mul(in->dims, count, dims[i]);
+  for (int i = 0; i < rank; i++) {
+    if (!is_open(in, dims[i])) continue;
+    fst_dim room = fst_dim_floordiv(in->dims, fst_dim_const(in->dims, most), fst_dim_max(in->dims, count, one));
+    if (fst_dim_is_known(room) && count != 0 && !fst_infer_require_at_most(in, dims[i], room, text)) return false;
+    count = fst_dim_mul(in->dims, count, dims[i]);
+  }
+  return true;
+}
+
 bool fst_infer_require_reach(fst_infer *in, fst_dim dilation, fst_dim taps, const char *text) {
   fst_dims *d = in->dims;
   fst_dim between = fst_dim_max(d, fst_dim_sub(d, taps, fst_dim_const(d, 1)), fst_dim_const(d, 1));

@@ -67,6 +67,7 @@ bool fst_infer_device_is_here(const fst_infer *in, const char *device);   // do 
 fst_dtype fst_infer_dtype(const fst_infer *in, uint32_t arg, fst_dtype otherwise);  // `ScalarType? dtype` operand
 // Dimension argument wrapped into [0, rank); -1 after setting a PyTorch IndexError text.
 int fst_infer_wrap_dim(fst_infer *in, int64_t dim, int rank);
+fst_dim fst_infer_from_front(fst_infer *in, fst_dim index, fst_dim size);   // a negative index counts from the end
 fst_dim fst_infer_fresh(fst_infer *in);        // a size known only at run time
 // a == b, a <= b: nothing where that is proven, a guard where only the call can tell. False where it can never hold: then
 // in->message is `text`, and PyTorch raises.
@@ -80,6 +81,8 @@ const char *fst_infer_times_text(fst_infer *in, const fst_dim *dims, int rank);
 const char *fst_infer_by_text(fst_infer *in, const fst_dim *dims, int rank);   // "2 x 3"
 int fst_infer_raise(fst_infer *in, const char *fmt, ...) FST_PRINTF(2, 3);    // returns FST_INFER_RAISES
 int fst_infer_give_up(fst_infer *in, const char *fmt, ...) FST_PRINTF(2, 3);  // returns FST_INFER_UNKNOWN
+// The sizes hold at most `most` elements, for the ints among them that come with the call.
+bool fst_infer_require_count(fst_infer *in, const fst_dim *dims, int rank, int64_t most, const char *text) FST_MUST_USE;
 // The elements that a window of `taps`, `dilation` apart, spans can be counted: no input has as many as that.
 bool fst_infer_require_reach(fst_infer *in, fst_dim dilation, fst_dim taps, const char *text) FST_MUST_USE;
 // `from` broadcasts to `to`: it is 1 or equal. False and in->message as above.

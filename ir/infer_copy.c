@@ -309,9 +309,31 @@ int fst_infer_fill(fst_infer *in) {
   return infer_overwritten(in);
 }
 
+static bool select_scatter_fits(fst_infer *in, const fst_type_data *self, const fst_type_data *src) {
+  int64_t axis;
+  fst_dim index = fst_args_dim(in, "index", FST_DIM_UNKNOWN), sizes[FST_MAX_RANK];
+  if (self->rank == 0 || !fst_args_int(in, "dim", 0, &axis) || !fst_dim_is_known(index)) return false;
+  int dim = fst_infer_wrap_dim(in, axis, self->rank), kept = 0;
+  if (dim < 0) return false;
+  fst_dim size = self->dims[dim];
+  const char *whole = fst_infer_shape_text(in, self->dims, self->rank);
+  const char *text = fst_arena_printf(in->arena, "select(): index %s out of range for tensor of size %s at dimension %d", fst_infer_dim_text(in, index), whole, dim);
+  for (int d = 0; d < self->rank; d++)
+    if (d != dim) sizes[kept++] = self->dims[d];
+  const char *other = fst_arena_printf(in->arena, "expected src to have a size equal to the slice of self. src size = %s, slice size = %s", fst_infer_shape_text(in, src->dims, src->rank), fst_infer_shape_text(in, sizes, kept));
+  if (!fst_infer_require_at_most(in, fst_dim_sub(in->dims, fst_dim_const(in->dims, 0), size), index, text) ||
+      !fst_infer_require_at_most(in, index, fst_dim_sub(in->dims, size, fst_dim_const(in->dims, 1)), text))
+    return false;
+  if (src->rank != kept) return in->message = other, false;
+  for (int d = 0; d < kept; d++)
+    if (!fst_infer_require_equal(in, src->dims[d], sizes[d], other)) return false;
+  return true;
+}
+
 int fst_infer_part_scatter(fst_infer *in) {  // select_scatter, slice_scatter, diagonal_scatter
   const fst_type_data *self = fst_infer_tensor(in, 0), *src = fst_infer_tensor(in, 1);
   if (!self || !src) return FST_INFER_UNKNOWN;
+  if (fst_args_find(in, "index") >= 0 && !select_scatter_fits(in, self, src)) return in->message ? FST_INFER_RAISES : FST_INFER_UNKNOWN;
   fst_infer_set_like(in, 0, self->dtype, self);
   return FST_INFER_OK;
 }

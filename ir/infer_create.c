@@ -45,6 +45,8 @@ static fst_dtype number_dtype(const fst_infer *in, uint32_t arg) {
   }
 }
 
+static const int64_t LARGEST_BYTES = (INT64_C(1) << 42) - 1;
+
 static int create_sized(fst_infer *in, uint32_t size_arg, fst_dtype dtype) {
   fst_shape out = {0};
   uint32_t format_arg;
@@ -58,6 +60,9 @@ static int create_sized(fst_infer *in, uint32_t size_arg, fst_dtype dtype) {
   }
   int result = create_dtype(in, dtype, &dtype);
   if (result) return result;
+  // Refused here where it is made without memory, as part of a kernel.
+  const char *text = fst_arena_printf(in->arena, "can't allocate memory: a tensor of sizes %s is larger than any memory", shape);
+  if (!fst_infer_require_count(in, out.dims, out.rank, LARGEST_BYTES / (int64_t)fst_dtype_size(dtype), text)) return FST_INFER_RAISES;
   if (arg_given(in, "memory_format", &format_arg) && !fst_infer_const_int(in, format_arg, &format)) return fst_infer_give_up(in, "memory_format is not a constant");
   fst_layout_format(in->dims, (int)format, &out);
   fst_infer_set_strided(in, 0, dtype, out.rank, out.dims, out.strides);
@@ -207,6 +212,7 @@ static int range_length(fst_infer *in, uint32_t start, uint32_t end, uint32_t st
   int64_t stride = by_int > 0 ? by_int : -by_int;
   const char *text = "upper bound and lower bound inconsistent with step sign";
   if (!fst_infer_require_at_most(in, by_int > 0 ? first : last, by_int > 0 ? last : first, text)) return FST_INFER_RAISES;
+  if (!fst_infer_require_at_least(in, length, 0, "invalid size, possible overflow?")) return FST_INFER_RAISES;
   length = fst_dim_max(in->dims, length, fst_dim_const(in->dims, 0));
   *out = fst_dim_floordiv(in->dims, fst_dim_add(in->dims, length, fst_dim_const(in->dims, stride - 1)), fst_dim_const(in->dims, stride));
   return FST_INFER_OK;

@@ -170,11 +170,10 @@ int fst_infer_neg(fst_infer *in) {
 int fst_infer_pow(fst_infer *in) {
   int result = fst_infer_pointwise(in);
   if (result) return result;
-  int64_t exponent;
+  fst_dim exponent = fst_infer_type(in, 1)->kind == FST_TY_INT ? fst_infer_int(in, 1) : FST_DIM_UNKNOWN;
   bool is_integral = fst_dtype_is_integral(fst_type_get(in->types, in->results[0])->dtype, true);
-  if (is_integral && fst_infer_const_int(in, 1, &exponent) && exponent < 0)
-    return fst_infer_raise(in, "Integers to negative integer powers are not allowed.");
-  return FST_INFER_OK;
+  if (!is_integral || !fst_dim_is_known(exponent)) return FST_INFER_OK;
+  return fst_infer_require_at_least(in, exponent, 0, "Integers to negative integer powers are not allowed.") ? FST_INFER_OK : FST_INFER_RAISES;
 }
 
 // div with rounding_mode: None divides truly, "trunc" and "floor" keep integers.

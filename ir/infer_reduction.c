@@ -141,6 +141,7 @@ int fst_infer_extreme_dim(fst_infer *in) {
 int fst_infer_arg_extreme(fst_infer *in) {
   fst_reduction red;
   int result = fst_reduction_read(in, &red);
+  if (!result && red.self->dtype == FST_BOOL) return fst_infer_raise(in, "%s(): does not support bool input", op_short_name(in));
   if (!result) result = require_elements(in, &red);
   if (result) return result;
   reduction_set(in, 0, FST_I64, &red);

@@ -178,6 +178,12 @@ int fst_infer_view_dtype(fst_infer *in) {
   return view_set(in, dtype, &shape, dim_int(in, 0));
 }
 
+// A size that the call may give as -1, which stands for `own`.
+static fst_dim size_or_own(fst_infer *in, fst_dim size, fst_dim own) {
+  fst_dim minus = fst_dim_max(in->dims, fst_dim_min(in->dims, size, dim_int(in, 0)), dim_int(in, -1));
+  return fst_dim_sub(in->dims, size, fst_dim_mul(in->dims, minus, fst_dim_add(in->dims, own, dim_int(in, 1))));
+}
+
 // ---- reshape ---------------------------------------------------------------------------------------
 
 // Takes one factor equal to `size` out of `factors`. What cancels needs no division, so symbolic sizes stay simple.
@@ -203,7 +209,9 @@ static int reshape_fill(fst_infer *in, fst_dim rest, fst_dim given, const char *
 // Sizes `to` with at most one -1 filled in, and checked against the number of elements.
 static int reshape_sizes(fst_infer *in, const fst_shape *self, fst_dim *to, int rank) {
   fst_dim left[FST_MAX_RANK], given = dim_int(in, 1);
-  int hole = -1, left_count = self->rank;
+  int hole = -1, open = -1, left_count = self->rank;
+  bool has_hole = false;
+  for (int i = 0; i < rank; i++) has_hole = has_hole || dim_is(in, to[i], -1);
   const char *shape = fst_infer_shape_text(in, to, rank);
   const char *text = fst_arena_printf(in->arena, "shape '%s' is invalid for input of size %s", shape, fst_infer_dim_text(in, fst_shape_numel(in->dims, self->rank, self->dims)));
   memcpy(left, self->dims, sizeof left);
@@ -211,12 +219,22 @@ static int reshape_sizes(fst_infer *in, const fst_shape *self, fst_dim *to, int 
     if (!fst_dim_is_known(to[i])) return fst_infer_give_up(in, "a size is not known");
     bool is_hole = dim_is(in, to[i], -1);
     const char *negative = fst_arena_printf(in->arena, "invalid shape dimension %s", fst_infer_dim_text(in, to[i]));
-    if (!is_hole && !fst_infer_require_at_least(in, to[i], 0, negative)) return FST_INFER_RAISES;
+    bool may_fill = !is_hole && open < 0 && !has_hole && fst_dim_less(in->dims, to[i], dim_int(in, 0)) != 0;   // one that only the call knows
+    if (!is_hole && !fst_infer_require_at_least(in, to[i], may_fill ? -1 : 0, negative)) return FST_INFER_RAISES;
+    if (may_fill) open = i;
+    if (may_fill) continue;
     if (is_hole && hole >= 0) return fst_infer_raise(in, "only one dimension can be inferred");
     if (is_hole) hole = i;
     else if (dim_is(in, to[i], 0) || !factor_take(left, &left_count, to[i])) given = fst_dim_mul(in->dims, given, to[i]);
   }
   fst_dim rest = fst_shape_numel(in->dims, left_count, left);
+  if (open >= 0) {
+    const char *any = fst_arena_printf(in->arena, "cannot reshape tensor of 0 elements into shape %s because the unspecified dimension size -1 can be any value and is ambiguous", shape);
+    fst_dim one = dim_int(in, 1), fill = fst_dim_floordiv(in->dims, rest, fst_dim_max(in->dims, given, one));
+    if (!fst_infer_require_at_least(in, fst_dim_add(in->dims, fst_dim_add(in->dims, to[open], one), given), 1, any)) return FST_INFER_RAISES;   // not -1 beside 0
+    to[open] = size_or_own(in, to[open], fill);
+    given = fst_dim_mul(in->dims, given, to[open]);
+  }
   bool is_empty = false;
   for (int i = 0; i < rank; i++) is_empty = is_empty || dim_is(in, to[i], 0);
   if (hole >= 0) return reshape_fill(in, rest, is_empty ? dim_int(in, 0) : given, shape, text, &to[hole]);
@@ -528,25 +546,6 @@ static fst_dim expand_stride(fst_infer *in, fst_dim size, fst_dim to, fst_dim st
   return fst_dim_mul(in->dims, stride, factor);
 }
 
-// The number of elements fits 64 bits, whatever ints the call gives for sizes.
-static bool counts_elements(fst_infer *in, const fst_dim *given, const fst_shape *shape) {
-  fst_dim most = dim_int(in, INT64_MAX), one = dim_int(in, 1), count = one;
-  for (int i = 0; i < shape->rank; i++) {
-    int64_t low, high;
-    fst_dim_bounds(in->dims, given[i], &low, &high);
-    bool open = low < 0 && !fst_dim_is_const(in->dims, given[i], NULL);
-    if (open && !fst_infer_require_at_most(in, shape->dims[i], fst_dim_floordiv(in->dims, most, fst_dim_max(in->dims, count, one)), "numel: integer multiplication overflow")) return false;
-    count = fst_dim_mul(in->dims, count, shape->dims[i]);
-  }
-  return true;
-}
-
-// A size that the call may give as -1, which stands for `own`.
-static fst_dim size_or_own(fst_infer *in, fst_dim size, fst_dim own) {
-  fst_dim minus = fst_dim_max(in->dims, fst_dim_min(in->dims, size, dim_int(in, 0)), dim_int(in, -1));
-  return fst_dim_sub(in->dims, size, fst_dim_mul(in->dims, minus, fst_dim_add(in->dims, own, dim_int(in, 1))));
-}
-
 static int expand_to(fst_infer *in, const fst_dim *sizes, int rank) {
   fst_shape shape, out = {.rank = rank, .has_strides = true};
   const fst_type_data *self = view_self(in, &shape);
@@ -574,7 +573,7 @@ static int expand_to(fst_infer *in, const fst_dim *sizes, int rank) {
     out.strides[i] = expand_stride(in, shape.dims[from], out.dims[i], shape.strides[from]);
   }
   for (int i = 0; shape.rank == 0 && i < rank; i++) out.strides[i] = dim_int(in, 0);  // not dense, even over sizes of 1
-  if (!counts_elements(in, sizes, &out)) return FST_INFER_RAISES;
+  if (!fst_infer_require_count(in, out.dims, rank, INT64_MAX, "numel: integer multiplication overflow")) return FST_INFER_RAISES;
   return view_set(in, self->dtype, &out, dim_int(in, 0));
 }
 
@@ -592,9 +591,8 @@ int fst_infer_expand_as(fst_infer *in) {
 
 // ---- parts -----------------------------------------------------------------------------------------
 
-// An index counted from the front: negative ones from the end. `[value < 0]` is written with min and max
-// where the sign is not known.
-static fst_dim index_from_front(fst_infer *in, fst_dim value, fst_dim size) {
+// `[value < 0]` is written with min and max where the sign is not known.
+fst_dim fst_infer_from_front(fst_infer *in, fst_dim value, fst_dim size) {
   int64_t low, high;
   fst_dim_bounds(in->dims, value, &low, &high);
   if (low >= 0) return value;
@@ -609,7 +607,7 @@ int fst_view_select_start(fst_infer *in, const fst_shape *shape, int dim, fst_di
   if (!fst_dim_is_known(index)) return FST_INFER_OK;
   const char *text = fst_arena_printf(in->arena, "select(): index %s out of range for tensor of size %s at dimension %d", fst_infer_dim_text(in, index),
                                       fst_infer_shape_text(in, shape->dims, shape->rank), dim);
-  *out = index_from_front(in, index, size);
+  *out = fst_infer_from_front(in, index, size);
   bool inside = fst_infer_require_at_most(in, fst_dim_sub(in->dims, dim_int(in, 0), size), index, text) &&
                 fst_infer_require_at_most(in, index, fst_dim_sub(in->dims, size, dim_int(in, 1)), text);
   return inside ? FST_INFER_OK : FST_INFER_RAISES;
@@ -644,7 +642,7 @@ static int view_sliced(fst_infer *in, fst_dtype dtype, const fst_shape *shape, c
 // A slice bound from the front and not past the end. One beyond the end of an empty result moves no element,
 // so a constant start is left alone where the size is not known: `x[:, 64:]` stays at 64 elements.
 static fst_dim slice_bound(fst_infer *in, fst_dim value, fst_dim size) {
-  fst_dim front = index_from_front(in, value, size);
+  fst_dim front = fst_infer_from_front(in, value, size);
   return fst_dim_min(in->dims, fst_dim_max(in->dims, front, dim_int(in, 0)), size);
 }
 
@@ -693,7 +691,7 @@ int fst_view_narrow_part(fst_infer *in, const fst_shape *shape, fst_view_part *o
   out->length = fst_infer_int(in, 3);
   out->step = dim_int(in, 1);
   if (!fst_dim_is_known(start) || !fst_dim_is_known(out->length)) return fst_infer_give_up(in, "start or length of narrow is not known");
-  out->start = index_from_front(in, start, size);
+  out->start = fst_infer_from_front(in, start, size);
   const char *n = fst_infer_dim_text(in, size), *first = fst_infer_dim_text(in, start);
   const char *text = fst_arena_printf(in->arena, "start out of range (expected to be in range of [%s, %s], but got %s)", fst_infer_dim_text(in, fst_dim_sub(in->dims, dim_int(in, 0), size)), n, first);
   if (!fst_infer_require_at_least(in, out->length, 0, "narrow(): length must be non-negative.")) return FST_INFER_RAISES;

@@ -30,7 +30,8 @@ static fst_kx over(fst_lower *lo, fst_reduce op, const fst_kx *vars, const fst_k
 
 void fst_lower_check(fst_lower *lo, uint32_t key, const fst_kx *vars, const fst_kx *extents, uint32_t count, fst_kx bad, fst_kx a, fst_kx b, const char *cls, const char *text) {
   fst_kx none = kx_int(lo, INT64_MIN);
-  fst_kx worst = over(lo, FST_REDUCE_MAX, vars, extents, count, kx_select(lo, bad, a, none));
+  fst_kx shown = fst_kx_prim2(lo->kernel, FST_PRIM_MAX, a, kx_int(lo, INT64_MIN + 1));
+  fst_kx worst = over(lo, FST_REDUCE_MAX, vars, extents, count, kx_select(lo, bad, shown, none));
   fst_kx flag = kx_convert(lo, kx_ne(lo, worst, none), FST_I64);
   if (kx_is_int(lo, flag, 0) || check_exists(lo, key)) return;
   uint32_t buffer = check_buffer(lo, key, cls, text);

@@ -208,8 +208,7 @@ void fst_lower_select_scatter(fst_lower *lo) {
   fst_kx index[FST_MAX_RANK];
   if (!fst_args_int(&in, "dim", 0, &axis) || !fst_dim_is_known(at)) return;
   int dim = (int)(axis < 0 ? axis + self->rank : axis);
-  int64_t constant;
-  if (fst_dim_is_const(lo->graph->dims, at, &constant) && constant < 0) at = fst_dim_add(lo->graph->dims, at, self->dims[dim]);
+  at = fst_infer_from_front(&in, at, self->dims[dim]);
   for (int d = 0; d < self->rank; d++)
     if (d != dim) index[d - (d > dim)] = lo->index[d];
   fst_kx src = kx_load_as(lo, 1, index, self->dtype);

@@ -1,5 +1,6 @@
 #include "python/module.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "python/dlpack_abi.h"
@@ -62,21 +63,34 @@ static void tensor_dealloc(PyObject *self) {
 
 // ---- DLPack ----
 
+// A consumer renames the capsule and calls the deleter itself. PyTorch's, when it refuses a tensor, calls the deleter without
+// renaming: so the memory stays until the capsule and the deleter are both through with it.
+typedef struct shared_tensor {
+  dl_managed managed;     // first
+  atomic_int users;
+} shared_tensor;
+
+static void shared_drop(shared_tensor *shared) {
+  if (atomic_fetch_sub(&shared->users, 1) == 1) free(shared);
+}
+
 static void managed_free(dl_managed *managed) {
   fst_var_free(managed->context);
   free(managed->tensor.shape);
-  free(managed);
+  managed->context = NULL;
+  shared_drop((shared_tensor *)managed);
 }
 
 static void capsule_free(PyObject *capsule) {
-  // A consumer renames the capsule and calls the deleter itself.
-  if (PyCapsule_IsValid(capsule, "dltensor")) managed_free(PyCapsule_GetPointer(capsule, "dltensor"));
+  shared_tensor *shared = PyCapsule_GetContext(capsule);
+  if (PyCapsule_IsValid(capsule, "dltensor") && shared->managed.context) managed_free(&shared->managed);
+  shared_drop(shared);
 }
 
 PyObject *tensor_capsule(const fst_var *var) {
   size_t rank = fst_var_rank(var);
   const dtype_row *row = row_of(fst_var_dtype(var));
-  dl_managed *m = calloc(1, sizeof *m);
+  shared_tensor *m = calloc(1, sizeof *m);
   int64_t *shape = malloc((2 * rank + 1) * sizeof *shape);
   fst_var *held = fst_var_ref(var);
   PyObject *capsule = NULL;
@@ -86,10 +100,12 @@ PyObject *tensor_capsule(const fst_var *var) {
       shape[rank + i] = fst_var_strides(var)[i];
     }
     int device = fst_var_device(var);
-    m->tensor = (dl_tensor){fst_var_data(var), device < 0 ? (dl_device){DL_CPU, 0} : (dl_device){DL_CUDA, device}, (int32_t)rank, row->dl, shape, shape + rank, 0};
-    m->context = held;
-    m->deleter = managed_free;
-    capsule = PyCapsule_New(m, "dltensor", capsule_free);
+    m->managed.tensor = (dl_tensor){fst_var_data(var), device < 0 ? (dl_device){DL_CPU, 0} : (dl_device){DL_CUDA, device}, (int32_t)rank, row->dl, shape, shape + rank, 0};
+    m->managed.context = held;
+    m->managed.deleter = managed_free;
+    atomic_init(&m->users, 2);
+    capsule = PyCapsule_New(&m->managed, "dltensor", NULL);
+    if (capsule) PyCapsule_SetContext(capsule, m), PyCapsule_SetDestructor(capsule, capsule_free);
   } else {
     PyErr_NoMemory();
   }

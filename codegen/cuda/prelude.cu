@@ -51,6 +51,7 @@ __device__ __forceinline__ float fst_rint(float a) { return rintf(a); }
 __device__ __forceinline__ double fst_rint(double a) { return rint(a); }
 // Truncation; what does not fit, NaN included, becomes the lowest integer.
 template <class T> __device__ __forceinline__ i64 fst_whole(T a) { return a >= (T)-9223372036854775808.0 && a < (T)9223372036854775808.0 ? (i64)a : (i64)(1ull << 63); }
+template <class T> __device__ __forceinline__ i64 fst_whole32(T a) { return a >= (T)-2147483648.0 && a < (T)2147483648.0 ? (i64)a : (i64)-2147483648ll; }
 
 __device__ __forceinline__ float bf16_f32(u16 a) { return __uint_as_float((u32)a << 16); }
 #ifndef FST_CUDA_SHIM

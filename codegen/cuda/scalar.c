@@ -91,7 +91,8 @@ static const char *convert(fst_arena *arena, fst_dtype from, fst_dtype to, const
   if (to == FST_BOOL) return fst_arena_printf(arena, "(%s != 0)", value);
   // PyTorch's half types are made from floats, so wider values are rounded twice there as well.
   if (is_half(to)) return from_f32(arena, to, convert(arena, from, FST_F32, value));
-  if (fst_dtype_is_float(from) && !fst_dtype_is_float(to)) return fst_arena_printf(arena, "(%s)fst_whole(%s)", fst_cu_type(to), value);
+  bool through_32 = to == FST_I8 || to == FST_I16 || to == FST_I32;
+  if (fst_dtype_is_float(from) && !fst_dtype_is_float(to)) return fst_arena_printf(arena, "(%s)fst_whole%s(%s)", fst_cu_type(to), through_32 ? "32" : "", value);
   return fst_arena_printf(arena, "(%s)%s", fst_cu_type(to), value);
 }
 

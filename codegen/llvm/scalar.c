@@ -110,19 +110,19 @@ static LLVMValueRef f32_to_half(fst_emit *e, LLVMValueRef value, fst_dtype to) {
   return LLVMBuildBitCast(e->b, half, fst_emit_like(e, e->unit->i16, value), "");
 }
 
-// What cvttsd2si gives: truncation, and the lowest integer for whatever does not fit, NaN included.
-static LLVMValueRef float_to_i64(fst_emit *e, LLVMValueRef value, LLVMTypeRef element) {
-  const fst_llvm_unit *u = e->unit;
-  LLVMValueRef bound = real_like(element, 9223372036854775808.0, value);
+// What cvttsd2si gives, for 32 and 64 bits: truncation, and the lowest integer for whatever does not fit, NaN included.
+static LLVMValueRef float_to_signed(fst_emit *e, LLVMValueRef value, LLVMTypeRef element, unsigned bits) {
+  LLVMTypeRef type = bits == 32 ? e->unit->i32 : e->unit->i64;
+  LLVMValueRef bound = real_like(element, bits == 32 ? 0x1p31 : 0x1p63, value);
   LLVMValueRef fits = LLVMBuildFCmp(e->b, LLVMRealOLT, fst_emit_intrinsic1(e, "llvm.fabs", value), bound, "");
   LLVMValueRef safe = LLVMBuildSelect(e->b, fits, value, real_like(element, 0.0, value), "");
-  LLVMValueRef whole = LLVMBuildFPToSI(e->b, safe, fst_emit_like(e, u->i64, value), "");
-  return LLVMBuildSelect(e->b, fits, whole, int_like(e, u->i64, UINT64_C(1) << 63, value), "");
+  LLVMValueRef whole = LLVMBuildFPToSI(e->b, safe, fst_emit_like(e, type, value), "");
+  return LLVMBuildSelect(e->b, fits, whole, int_like(e, type, UINT64_C(1) << (bits - 1), value), "");
 }
 
-// The low 32 bits of the above without 64-bit conversions, which AVX2 has only for single elements: remove
+// The low 32 bits of the 64 without 64-bit conversions, which AVX2 has only for single elements: remove
 // the multiple of 2^32, which is exact, and convert the rest.
-static LLVMValueRef float_to_i32(fst_emit *e, LLVMValueRef value, LLVMTypeRef element) {
+static LLVMValueRef float_to_low32(fst_emit *e, LLVMValueRef value, LLVMTypeRef element) {
   const fst_llvm_unit *u = e->unit;
   LLVMValueRef whole = fst_emit_intrinsic1(e, "llvm.trunc", value);
   LLVMValueRef scaled = LLVMBuildFMul(e->b, whole, real_like(element, 0x1p-32, value), "");
@@ -138,10 +138,11 @@ static LLVMValueRef float_to_i32(fst_emit *e, LLVMValueRef value, LLVMTypeRef el
 
 static LLVMValueRef float_to_int(fst_emit *e, LLVMValueRef value, LLVMTypeRef element, fst_dtype to) {
   LLVMTypeRef type = fst_emit_like(e, fst_llvm_value_type(e->unit, to), value);
-  if (to == FST_I64) return float_to_i64(e, value, element);
+  if (to == FST_I64) return float_to_signed(e, value, element, 64);
+  if (to != FST_U8) return LLVMBuildIntCast2(e->b, float_to_signed(e, value, element, 32), type, 1, "");
   // One element at a time the machine's own instruction is the shorter way.
-  LLVMValueRef whole = fst_emit_lane_count(value) > 1 ? float_to_i32(e, value, element) : float_to_i64(e, value, element);
-  return LLVMGetIntTypeWidth(fst_llvm_value_type(e->unit, to)) == 32 && fst_emit_lane_count(value) > 1 ? whole : LLVMBuildTrunc(e->b, whole, type, "");
+  LLVMValueRef whole = fst_emit_lane_count(value) > 1 ? float_to_low32(e, value, element) : float_to_signed(e, value, element, 64);
+  return LLVMBuildTrunc(e->b, whole, type, "");
 }
 
 static LLVMValueRef int_to_int(fst_emit *e, LLVMValueRef value, fst_dtype from, fst_dtype to) {

@@ -232,8 +232,13 @@ static fst_kx integer_power(fst_kernel *k, fst_kx base, fst_kx exponent) {
     }
     return r;
   }
-  fst_kx v = fst_kernel_var(k, FST_I64);
-  fst_kx up = fst_kx_reduce(k, FST_REDUCE_PROD, &v, &e, 1, base);
+  // By squaring, one bit of the exponent after the other.
+  fst_kx up = one, square = base;
+  for (int bit = 0; bit < 63; bit++) {
+    fst_kx is_set = fst_kx_prim2(k, FST_PRIM_AND, fst_kx_prim2(k, FST_PRIM_SHR, e, fst_kx_int(k, bit)), fst_kx_int(k, 1));
+    up = fst_kx_prim2(k, FST_PRIM_MUL, up, fst_kx_prim3(k, FST_PRIM_SELECT, fst_kx_prim2(k, FST_PRIM_NE, is_set, fst_kx_int(k, 0)), square, one));
+    square = fst_kx_prim2(k, FST_PRIM_MUL, square, square);
+  }
   fst_kx minus = fst_kx_number(k, type, -1, -1), odd = fst_kx_prim2(k, FST_PRIM_NE, fst_kx_prim2(k, FST_PRIM_REM, e, fst_kx_int(k, 2)), fst_kx_int(k, 0));
   fst_kx down = fst_kx_prim3(k, FST_PRIM_SELECT, fst_kx_prim2(k, FST_PRIM_EQ, base, one), one,
                              fst_kx_prim3(k, FST_PRIM_SELECT, fst_kx_prim2(k, FST_PRIM_EQ, base, minus), fst_kx_prim3(k, FST_PRIM_SELECT, odd, minus, one), zero));

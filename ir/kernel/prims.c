@@ -110,15 +110,20 @@ static uint64_t wrap(fst_dtype dtype, uint64_t v) {
   }
 }
 
-// As x86's cvttsd2si: what does not fit becomes the lowest integer.
-static int64_t truncate(double d) { return d >= -0x1p63 && d < 0x1p63 ? (int64_t)d : INT64_MIN; }
+// As x86's cvttsd2si, which PyTorch's conversions are: through 32 bits to signed integers of at most as many, else through
+// 64; what does not fit becomes the lowest integer.
+static int64_t truncate(double d, fst_dtype to) {
+  bool narrow = to == FST_I8 || to == FST_I16 || to == FST_I32;
+  if (narrow) return d > -0x1p31 - 1 && d < 0x1p31 ? (int64_t)d : INT32_MIN;
+  return d >= -0x1p63 && d < 0x1p63 ? (int64_t)d : INT64_MIN;
+}
 
 uint64_t fst_convert_eval(fst_dtype from, fst_dtype to, uint64_t bits) {
   bool from_float = fst_dtype_is_float(from), to_float = fst_dtype_is_float(to);
   if (from == to) return bits;
   if (to == FST_BOOL) return from_float ? to_double(from, bits) != 0 : bits != 0;
   if (!from_float && !to_float) return wrap(to, bits);
-  if (!to_float) return wrap(to, (uint64_t)truncate(to_double(from, bits)));
+  if (!to_float) return wrap(to, (uint64_t)truncate(to_double(from, bits), to));
   // Integers to float round once: through double they would round twice for F32.
   if (!from_float && to == FST_F32) return float_bits((float)(int64_t)bits);
   if (!from_float && to != FST_F64) return from_double(to, (double)(float)(int64_t)bits);

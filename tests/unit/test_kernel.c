@@ -170,8 +170,8 @@ static uint64_t bits_of(double d) {
 static void test_conversions(void **state) {
   (void)state;
   static const struct { fst_dtype to; double from; uint64_t bits; } cases[] = {
-      {FST_U8, -1, 255}, {FST_U8, 300, 44}, {FST_I8, 200, (uint64_t)-56}, {FST_I32, 3e9, (uint64_t)(int64_t)(int32_t)3000000000u},
-      {FST_I64, 1e300, (uint64_t)INT64_MIN}, {FST_I64, NAN, (uint64_t)INT64_MIN}, {FST_I32, NAN, 0}, {FST_I64, -2.9, (uint64_t)-2},
+      {FST_U8, -1, 255}, {FST_U8, 300, 44}, {FST_I8, 200, (uint64_t)-56}, {FST_I32, 3e9, (uint64_t)INT32_MIN}, {FST_I32, -0x1p31 - 0.5, (uint64_t)INT32_MIN}, {FST_I16, 70000, 4464}, {FST_I16, 3e9, 0}, {FST_U8, 3e9 + 7, 7},
+      {FST_I64, 1e300, (uint64_t)INT64_MIN}, {FST_I64, NAN, (uint64_t)INT64_MIN}, {FST_I32, NAN, (uint64_t)INT32_MIN}, {FST_I64, -2.9, (uint64_t)-2},
       {FST_BOOL, NAN, 1}, {FST_BOOL, -0.0, 0}, {FST_BOOL, 0.25, 1},
       {FST_F16, 65519, 0x7bff}, {FST_F16, 65520, 0x7c00}, {FST_F16, 0x1p-24, 1}, {FST_F16, 0x1p-25, 0}, {FST_F16, 0x1.8p-25, 1}, {FST_F16, -0.0, 0x8000},
       {FST_F16, 1 + 0x1p-11, 0x3c00}, {FST_F16, 1 + 0x1.8p-10, 0x3c02}, {FST_F16, NAN, 0x7e00},
