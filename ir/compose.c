@@ -495,6 +495,12 @@ term parse_expr(composer *c) {
 }
 
 // ---- conditions ----
+static bool may_be_negative(const composer *c, fst_dim d) {
+  int64_t low, high;
+  fst_dim_bounds(c->in->dims, d, &low, &high);
+  return low < 0;
+}
+
 static bool compare_terms(composer *c, const char *op, const term *left, const term *right) {
   term a = term_known(c, left), b = term_known(c, right);
   bool negated = op[0] == '!';
@@ -502,6 +508,8 @@ static bool compare_terms(composer *c, const char *op, const term *left, const t
   if (a.kind == TERM_BOOL && b.kind == TERM_BOOL) return (a.b == b.b) != negated;
   if (a.kind == TERM_INT && b.kind == TERM_INT) {
     fst_dims *d = c->in->dims;
+    if ((op[0] == '=' || negated) && fst_dim_equal(d, a.i, b.i) < 0 && (may_be_negative(c, a.i) || may_be_negative(c, b.i)))
+      compose_stop(c, FST_INFER_UNKNOWN, "a number that comes with the call decides what the op does");
     switch (op[0]) {
       case '=': return fst_dim_equal(d, a.i, b.i) == 1;
       case '!': return fst_dim_equal(d, a.i, b.i) == 0;

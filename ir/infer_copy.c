@@ -239,9 +239,8 @@ int fst_infer_repeat(fst_infer *in) {
   for (int i = 0; i < count; i++) {
     int from = i - (count - x->rank);
     dims[i] = from < 0 ? repeats[i] : fst_dim_mul(in->dims, repeats[i], x->dims[from]);
-    int64_t low, high;
-    fst_dim_bounds(in->dims, repeats[i], &low, &high);
-    if (high < 0) return fst_infer_raise(in, "Trying to create tensor with negative dimension %lld", (long long)high);
+    const char *text = fst_arena_printf(in->arena, "Trying to create tensor with negative dimension %s", fst_infer_dim_text(in, dims[i]));
+    if (!fst_infer_require_at_least(in, repeats[i], 0, text)) return FST_INFER_RAISES;
   }
   fst_infer_set_tensor(in, 0, x->dtype, count, dims);
   return FST_INFER_OK;
@@ -255,6 +254,7 @@ int fst_infer_repeat_interleave(fst_infer *in) {
   if (!fst_dim_is_known(repeats)) return fst_infer_give_up(in, "the repeats are not known");
   bool flat = !fst_args_has(in, "dim");
   if (!fst_args_int(in, "dim", 0, &axis)) return fst_infer_give_up(in, "dim is not a constant");
+  if (!fst_infer_require_at_least(in, repeats, 0, "Repeats must be non-negative")) return FST_INFER_RAISES;
   int rank = flat ? 1 : x->rank, dim = flat ? 0 : fst_infer_wrap_dim(in, axis, x->rank);
   if (dim < 0) return FST_INFER_RAISES;
   if (flat) dims[0] = fst_shape_numel(in->dims, x->rank, x->dims);

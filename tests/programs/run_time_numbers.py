@@ -455,7 +455,7 @@ PECULIAR = {
     "max_pool1d_kernel": (2**40, 2**63 - 1), "max_pool1d_dilation": (2**40,), "conv1d_same": (2**40, 2**63 - 1), "conv2d_dilation": (2**63 - 1,),
     "conv3d_dilation": (2**63 - 1,), "im2col_dilation": (2**63 - 1,), "im2col_padding": (2**63 - 1,), "modulo": (2**63 - 1,), "ldexp": (-2**63,),
     "list_slice": (2**63 - 1,), "list_step": (-2**63,), "list_times": (-1, -2**63), "text_slice": (2**63 - 1,), "text_step": (-2**63,), "zeros_median": (0,),
-    "conv1d_weight": (0,),
+    "conv1d_weight": (0,), "einsum": (1,),
 }
 
 
