@@ -59,6 +59,7 @@ void fst_cu_forget(fst_cu *c, size_t scope);
 void fst_cu_remember(fst_cu *c, fst_kx x, const char *name);
 void fst_cu_bind(fst_cu *c, uint32_t var, const char *text);
 void fst_cu_unbind(fst_cu *c, uint32_t var);
+bool fst_cu_is_bound(const fst_cu *c, fst_kx x);   // all variables that it depends on are
 const char *fst_cu_expr(fst_cu *c, fst_kx x);
 const char *fst_cu_offset(fst_cu *c, uint32_t buffer, const fst_kx *indices);
 const char *fst_cu_element(fst_cu *c, uint32_t buffer, const fst_kx *indices);  // an lvalue

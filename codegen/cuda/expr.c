@@ -174,7 +174,7 @@ void fst_cu_unbind(fst_cu *c, uint32_t var) {
   c->vars[var] = NULL;
 }
 
-static bool is_bound(const fst_cu *c, fst_kx x) {
+bool fst_cu_is_bound(const fst_cu *c, fst_kx x) {
   const uint64_t *deps = c->deps + (size_t)x.id * c->words;
   for (uint32_t i = 0; i < c->words; i++)
     if (deps[i] & ~c->bound[i]) return false;
@@ -277,7 +277,7 @@ static void hoist(fst_cu *c, bool *seen, fst_kx x, bool lazy) {
   const fst_kx_data *d = fst_cu_get(c, x);
   if (c->memo[x.id] || d->kind < FST_KX_PRIM || (seen[x.id] && lazy)) return;
   seen[x.id] = true;
-  if (is_bound(c, x)) {
+  if (fst_cu_is_bound(c, x)) {
     if (!lazy || (!c->may_fault[x.id] && !c->has_reduce[x.id])) fst_cu_expr(c, x);
     return;
   }

@@ -239,7 +239,9 @@ static void launch(fst_cu_kernel *m, fst_gemms *all, fst_kx rows, fst_kx columns
     const fst_gemm *g = &all->items[i];
     fst_kx tiles = fst_kx_prim2(s, FST_PRIM_MUL, fst_cu_ceil_div(m, rows, g->left.tile), fst_cu_ceil_div(m, columns, g->right.tile));
     fst_kx grid[] = {fst_kx_prim2(s, FST_PRIM_MUL, fst_kx_prim2(s, FST_PRIM_MUL, tiles, batch), fst_kx_int(s, g->parts)), one, one};
-    fst_cu_launch_add(m, g->threads, 2, grid, fst_gemm_shared(g), fst_gemm_body, g);
+    // Where sizes are symbols, addresses take more registers than two blocks leave.
+    uint32_t resident = known_points(m->k, &g->left.own) >= 0 && known_points(m->k, &g->right.own) >= 0 && known_points(m->k, &g->depth) >= 0 ? 2 : 0;
+    fst_cu_launch_add(m, g->threads, resident, grid, fst_gemm_shared(g), fst_gemm_body, g);
   }
   fst_kx join[] = {fst_cu_ceil_div(m, points, FST_GEMM_JOIN_THREADS), one, one};
   if (leaves) fst_cu_launch_add(m, FST_GEMM_JOIN_THREADS, 0, join, 0, fst_gemm_join, all);

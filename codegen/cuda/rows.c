@@ -67,16 +67,8 @@ static bool plan_phases(const fst_kernel *k, fst_rows *r) {
 
 // ---- spaces ----
 
-// All reductions must run over one box, whose extents no variable changes.
-static bool plan_spaces(fst_kernel *k, fst_rows *r) {
+static void team_or_rest(fst_kernel *k, fst_rows *r) {
   const fst_kstmt *stmt = r->stmt;
-  const fst_kx_data first = *fst_kx_get(k, r->reduces[0].reduce);
-  for (uint32_t i = 0; i < r->reduce_count; i++) {
-    const fst_kx_data *d = fst_kx_get(k, r->reduces[i].reduce);
-    if (d->var_count != first.var_count || !extents_equal(d->extents, first.extents, first.var_count)) return false;
-  }
-  for (uint32_t i = 0; i < first.var_count; i++)
-    if (depends_on_any(k, first.extents[i], stmt->vars, stmt->var_count)) return false;
   for (uint32_t i = 0; i < stmt->var_count; i++) {
     bool used = false;
     for (uint32_t j = 0; j < r->reduce_count && !used; j++) used = fst_kx_depends(k, r->reduces[j].reduce, stmt->vars[i]);
@@ -85,18 +77,40 @@ static bool plan_spaces(fst_kernel *k, fst_rows *r) {
     to->extents[to->count++] = stmt->extents[i];
   }
   r->spread = r->rest.count > 0;
-  r->shares_space = r->spread && r->rest.count == first.var_count && extents_equal(r->rest.extents, first.extents, first.var_count);
-  r->space = fst_cu_space_of(r->shares_space ? r->rest.vars : first.vars, first.extents, first.var_count);
+}
+
+// Reductions over boxes of the same extents share one space; no variable of the statement may change an extent.
+static bool plan_spaces(fst_kernel *k, fst_rows *r) {
+  team_or_rest(k, r);
+  for (uint32_t i = 0; i < r->reduce_count; i++) {
+    const fst_kx_data d = *fst_kx_get(k, r->reduces[i].reduce);
+    uint32_t s = 0;
+    while (s < r->space_count && !(r->spaces[s].count == d.var_count && extents_equal(r->spaces[s].extents, d.extents, d.var_count))) s++;
+    if (s == FST_ROWS_SPACES) return false;
+    if (s == r->space_count) r->spaces[r->space_count++] = fst_cu_space_of(d.vars, d.extents, d.var_count);
+    r->reduces[i].space = s;
+    for (uint32_t v = 0; v < d.var_count; v++)
+      if (depends_on_any(k, d.extents[v], r->stmt->vars, r->stmt->var_count)) return false;
+  }
+  // The stores' own space comes first, in their variables.
+  for (uint32_t s = 0; s < r->space_count && r->spread && !r->shares_space; s++) {
+    if (r->spaces[s].count != r->rest.count || !extents_equal(r->spaces[s].extents, r->rest.extents, r->rest.count)) continue;
+    r->shares_space = true;
+    r->spaces[s] = r->spaces[0];
+    r->spaces[0] = r->rest;
+    for (uint32_t i = 0; i < r->reduce_count; i++) r->reduces[i].space = r->reduces[i].space == s ? 0 : r->reduces[i].space == 0 ? s : r->reduces[i].space;
+  }
   return true;
 }
 
 static void plan_bodies(fst_kernel *k, fst_rows *r) {
   fst_kx by[FST_KERNEL_MAX_DIMS];
-  for (uint32_t i = 0; i < r->space.count; i++)
-    for (uint32_t id = 1; id < k->exprs.len; id++)
-      if (k->exprs.data[id].kind == FST_KX_VAR && k->exprs.data[id].index == r->space.vars[i]) by[i] = (fst_kx){id};
   for (uint32_t i = 0; i < r->reduce_count; i++) {
     const fst_kx_data d = *fst_kx_get(k, r->reduces[i].reduce);
+    const fst_cu_space *space = &r->spaces[r->reduces[i].space];
+    for (uint32_t v = 0; v < space->count; v++)
+      for (uint32_t id = 1; id < k->exprs.len; id++)
+        if (k->exprs.data[id].kind == FST_KX_VAR && k->exprs.data[id].index == space->vars[v]) by[v] = (fst_kx){id};
     r->reduces[i].body = fst_kx_substitute(k, d.args[0], d.vars, by, d.var_count);
   }
 }
@@ -114,7 +128,8 @@ static bool has_coefficient_one(fst_kernel *k, const fst_cu_accesses *loads, uin
 // The team variable along which rows lie side by side, -1: none, or the rows themselves are contiguous.
 static int side_by_side(fst_kernel *k, const fst_rows *r, const fst_cu_accesses *loads) {
   int64_t extent;
-  if (has_coefficient_one(k, loads, r->space.vars[r->space.count - 1])) return -1;
+  for (uint32_t s = 0; s < r->space_count; s++)
+    if (has_coefficient_one(k, loads, r->spaces[s].vars[r->spaces[s].count - 1])) return -1;
   for (uint32_t i = r->teams.count; i-- > 0;)
     if (!(fst_kx_is_int(k, r->teams.extents[i], &extent) && extent < 8) && has_coefficient_one(k, loads, r->teams.vars[i])) return (int)i;
   return -1;
@@ -138,7 +153,7 @@ static uint32_t passes_of(const fst_kernel *k, const fst_rows *r, fst_kx load) {
     bool used = false;
     for (uint32_t i = 0; i < r->reduce_count && !used; i++) {
       fst_map seen = {0};
-      used = r->reduces[i].phase == phase && needs(k, r->reduces[i].body, load, &seen);
+      used = r->reduces[i].phase == phase && !r->reduces[i].space && needs(k, r->reduces[i].body, load, &seen);
       fst_map_deinit(&seen);
     }
     passes += used;
@@ -160,15 +175,43 @@ static fst_kx *row_roots(fst_kernel *k, const fst_rows *r, uint32_t *out_count) 
   return roots;
 }
 
+static bool moves_along(const fst_kernel *k, const fst_rows *r, fst_kx load) {
+  for (uint32_t s = 0; s < r->space_count; s++)
+    if (fst_kx_depends(k, load, r->spaces[s].vars[r->spaces[s].count - 1])) return true;
+  return false;
+}
+
+static bool space_has(const fst_cu_space *s, uint32_t var) {
+  for (uint32_t i = 0; i < s->count; i++)
+    if (s->vars[i] == var) return true;
+  return false;
+}
+
+// Whether a pass over the space binds all that a load depends on: a reduction that is done in one thread binds more.
+static bool is_of(const fst_kernel *k, const fst_rows *r, uint32_t space, fst_kx load) {
+  for (uint32_t var = 0; var < k->vars.len; var++)
+    if (!space_has(&r->teams, var) && !space_has(&r->spaces[space], var) && fst_kx_depends(k, load, var)) return false;
+  return true;
+}
+
+static bool is_wide_somewhere(fst_kernel *k, fst_rows *r, const fst_cu_access *a) {
+  for (uint32_t s = 0; s < r->space_count; s++) {
+    const fst_cu_space *spaces[] = {&r->teams, &r->spaces[s]};
+    if (is_of(k, r, s, a->load) && fst_cu_is_wide(k, spaces, 2, a, r->vector, &r->multiples)) return true;
+  }
+  return false;
+}
+
 static void plan_vector(fst_kernel *k, fst_rows *r, const fst_cu_accesses *loads) {
-  const fst_cu_space *spaces[] = {&r->teams, &r->space};
+  const fst_cu_space *spaces[] = {&r->teams, &r->spaces[0]};
   size_t widest = 1;
-  for (size_t i = 0; i < loads->len; i++)
-    if (fst_kx_depends(k, loads->data[i].load, r->space.vars[r->space.count - 1]) && fst_dtype_size(k->buffers.data[loads->data[i].buffer].dtype) > widest)
-      widest = fst_dtype_size(k->buffers.data[loads->data[i].buffer].dtype);
+  for (size_t i = 0; i < loads->len; i++) {
+    size_t size = fst_dtype_size(k->buffers.data[loads->data[i].buffer].dtype);
+    if (size > widest && moves_along(k, r, loads->data[i].load)) widest = size;
+  }
   r->vector = (uint32_t)(VECTOR_BYTES / widest) < MOST_VECTOR ? (uint32_t)(VECTOR_BYTES / widest) : MOST_VECTOR;
   for (size_t i = 0; i < loads->len; i++)
-    if (!loads->data[i].is_lazy && fst_cu_is_wide(k, spaces, 2, &loads->data[i], r->vector, &r->multiples)) fst_vec_push(&r->wide, loads->data[i].load);
+    if (!loads->data[i].is_lazy && is_wide_somewhere(k, r, &loads->data[i])) fst_vec_push(&r->wide, loads->data[i].load);
   r->store_is_wide = FST_NEW_ARRAY(&k->arena, bool, r->store_count + 1);
   for (uint32_t i = 0; i < r->store_count && r->shares_space; i++) {
     fst_cu_access store = {r->stores[i].buffer, r->stores[i].indices, FST_NO_KX, false};
@@ -179,10 +222,10 @@ static void plan_vector(fst_kernel *k, fst_rows *r, const fst_cu_accesses *loads
 
 static void plan_kept(fst_kernel *k, fst_rows *r, const fst_cu_accesses *loads) {
   for (size_t i = 0; i < loads->len; i++) {
-    bool moves = depends_on_any(k, loads->data[i].load, r->space.vars, r->space.count);
+    bool moves = depends_on_any(k, loads->data[i].load, r->spaces[0].vars, r->spaces[0].count);
     bool computed = false;   // an index that needs a phase's result is not known when the row is read
     for (uint32_t d = 0; d < k->buffers.data[loads->data[i].buffer].rank; d++) computed |= fst_cu_reduces(k, loads->data[i].indices[d]);
-    if (moves && !computed && !loads->data[i].is_lazy && passes_of(k, r, loads->data[i].load) > 1) fst_vec_push(&r->kept, loads->data[i].load);
+    if (moves && !computed && is_of(k, r, 0, loads->data[i].load) && !loads->data[i].is_lazy && passes_of(k, r, loads->data[i].load) > 1) fst_vec_push(&r->kept, loads->data[i].load);
   }
 }
 
@@ -202,7 +245,7 @@ static void launch(fst_cu_kernel *m, fst_rows *r, fst_team team, uint32_t thread
 // Rows that are long and few are cut. Only where there is one pass and one result: its parts can be combined.
 static bool launch_parts(fst_cu_kernel *m, fst_rows *r, fst_kx teams, fst_kx length) {
   int64_t rows, known;
-  if (r->phase_count > 1 || r->spread || !fst_kx_is_int(m->sizes, length, &known) || !fst_kx_is_int(m->sizes, teams, &rows)) return false;
+  if (r->phase_count > 1 || r->space_count > 1 || r->spread || !fst_kx_is_int(m->sizes, length, &known) || !fst_kx_is_int(m->sizes, teams, &rows)) return false;
   if (known < LONG_ROW || rows > FEW_ROWS) return false;
   r->parts = (uint32_t)(known / PART < MOST_PARTS ? known / PART : MOST_PARTS);
   fst_cu_scratch(m, fst_kx_int(m->sizes, rows * r->parts * r->reduce_count * FST_ROWS_PART_BYTES));
@@ -247,16 +290,22 @@ static void launch_rows(fst_cu_kernel *m, fst_rows *r, fst_kx teams, fst_kx leng
   launch(m, r, FST_TEAM_BLOCK, LARGE_BLOCK, 0, teams, flag);
 }
 
-static bool is_worth_it(fst_kernel *k, const fst_rows *r) {
-  int64_t length = 1, points = 1, extent;
-  bool known = true, points_known = true;
-  for (uint32_t i = 0; i < r->space.count; i++) {
-    known &= fst_kx_is_int(k, r->space.extents[i], &extent);
-    if (known) length *= extent;
+static bool known_points(const fst_kernel *k, const fst_cu_space *s, int64_t *points) {
+  int64_t extent;
+  *points = 1;
+  for (uint32_t i = 0; i < s->count; i++) {
+    if (!fst_kx_is_int(k, s->extents[i], &extent)) return false;
+    *points *= extent;
   }
-  for (uint32_t i = 0; i < r->teams.count; i++) {
-    points_known &= fst_kx_is_int(k, r->teams.extents[i], &extent);
-    if (points_known) points *= extent;
+  return true;
+}
+
+static bool is_worth_it(const fst_kernel *k, const fst_rows *r) {
+  int64_t length = 0, points, own;
+  bool known = true, points_known = known_points(k, &r->teams, &points);
+  for (uint32_t s = 0; s < r->space_count; s++) {
+    known &= known_points(k, &r->spaces[s], &own);
+    if (known) length += own;
   }
   if (known && length <= (r->spread ? 4 : SHORT_SUM)) return false;
   return r->spread || !points_known || points < MANY_POINTS || !known || length > 4096;
@@ -271,11 +320,33 @@ static bool plan(fst_cu_kernel *m, fst_rows *r) {
   return true;
 }
 
+static void plan_merge(fst_kernel *k, fst_rows *r) {
+  fst_kx *roots = FST_NEW_ARRAY(&k->arena, fst_kx, r->reduce_count + r->store_count + 1);
+  for (uint32_t s = 0; s < r->space_count; s++) {
+    uint32_t count = 0, stores = !s && r->shares_space ? r->store_count : 0;
+    for (uint32_t i = 0; i < r->reduce_count; i++)
+      if (r->reduces[i].space == s) roots[count++] = r->reduces[i].body;
+    for (uint32_t i = 0; i < stores; i++) roots[count++] = r->stores[i].value;
+    fst_cu_collapse(k, r->spaces[s].vars, r->spaces[s].extents, r->spaces[s].count, roots, count, r->stores, stores, r->spaces[s].merged);
+  }
+}
+
+// The longest of the spaces: what the size of a team goes by. None where the host cannot know.
+static fst_kx row_length(fst_cu_kernel *m, const fst_rows *r) {
+  fst_kx longest = FST_NO_KX;
+  for (uint32_t s = 0; s < r->space_count; s++) {
+    fst_kx points = fst_cu_points(m, r->spaces[s].extents, r->spaces[s].count);
+    if (!points.id) return FST_NO_KX;
+    longest = longest.id ? fst_kx_prim2(m->sizes, FST_PRIM_MAX, longest, points) : points;
+  }
+  return longest;
+}
+
 static void schedule(fst_cu_kernel *m, fst_rows *r, fst_kx teams) {
   fst_cu_accesses loads = {0};
-  uint32_t root_count, stores = r->shares_space ? r->store_count : 0;
+  uint32_t root_count;
   fst_kx *roots = row_roots(m->k, r, &root_count);
-  fst_cu_collapse(m->k, r->space.vars, r->space.extents, r->space.count, roots, root_count, r->stores, stores, r->space.merged);
+  plan_merge(m->k, r);
   fst_cu_loads(m->k, roots, root_count, &loads);
   plan_kept(m->k, r, &loads);
   int beside = side_by_side(m->k, r, &loads);
@@ -286,7 +357,7 @@ static void schedule(fst_cu_kernel *m, fst_rows *r, fst_kx teams) {
     launch(m, r, FST_TEAM_COLUMN, SMALL_BLOCK, 0, teams, FST_NO_KX);
   } else {
     plan_vector(m->k, r, &loads);
-    launch_rows(m, r, teams, fst_cu_points(m, r->space.extents, r->space.count));
+    launch_rows(m, r, teams, row_length(m, r));
   }
   fst_vec_free(&loads);
 }

@@ -8,7 +8,7 @@
 
 #include "codegen/cuda/schedule.h"
 
-enum { FST_ROWS_PHASES = 8, FST_ROWS_REDUCES = 24, FST_ROWS_PART_BYTES = 16 };
+enum { FST_ROWS_PHASES = 8, FST_ROWS_REDUCES = 24, FST_ROWS_SPACES = 4, FST_ROWS_PART_BYTES = 16 };
 
 // A warp takes a row, a block takes a row, or a block takes 32 neighbouring rows that lie side by side in memory, so that
 // a warp reads one element of each.
@@ -16,21 +16,22 @@ typedef enum { FST_TEAM_WARP, FST_TEAM_BLOCK, FST_TEAM_COLUMN } fst_team;
 
 typedef struct fst_row_reduce {
   fst_kx reduce;        // as the statement's expressions ask for it
-  fst_kx body;          // in the variables of `space`
-  uint32_t phase;
+  fst_kx body;          // in the variables of its space
+  uint32_t phase, space;
 } fst_row_reduce;
 
 typedef struct fst_rows {
   const fst_kstmt *stmt;
   fst_cu_space teams;
-  fst_cu_space space;                  // of the reductions of all phases
+  fst_cu_space spaces[FST_ROWS_SPACES];  // what reductions run over
+  uint32_t space_count;
   fst_cu_space rest;                   // of the stores, where it is another
-  bool spread, shares_space;           // stores are many for a row; they count through `space`
+  bool spread, shares_space;           // stores are many for a row; they count through spaces[0]
   fst_kstore *stores;                  // in the variables of the spaces
   uint32_t store_count;
   fst_row_reduce reduces[FST_ROWS_REDUCES];
   uint32_t reduce_count, phase_count;
-  fst_cu_list kept;                    // loads that several passes share
+  fst_cu_list kept;                    // loads that several passes over spaces[0] share
   fst_cu_list wide;                    // loads that may be done as vectors
   bool *store_is_wide;
   fst_cu_list multiples;

@@ -9,6 +9,7 @@ typedef struct coder {
   fst_cu *c;
   fst_rows r;
   uint32_t vector;          // of the part that is being printed: r.vector, or 1
+  uint32_t at;              // the space that is being passed over
   const char **arrays;      // per kept load: the array that holds it, once it is read
 } coder;
 
@@ -26,25 +27,29 @@ uint32_t fst_rows_shared(const fst_rows *r) {
 
 // ---- a pass over the row ----
 
+static const fst_cu_space *space_of(const coder *o) { return &o->r.spaces[o->at]; }
+
+static uint32_t slots_of(const coder *o) { return o->at ? 0 : o->r.slots; }
+
 // `for (...) {` over a thread's part of the row; afterwards `w` is the first of `vector` elements, and `q` counts in kept arrays.
 static void pass_open(coder *o) {
   fst_cu *c = o->c;
   uint32_t step = lanes_of(&o->r) * o->vector;
-  if (o->r.slots) {
+  if (slots_of(o)) {
     fst_cu_line(c, "#pragma unroll");
-    fst_cu_open(c, "for (int q = 0; q < %u; ++q)", o->r.slots / o->vector);
+    fst_cu_open(c, "for (int q = 0; q < %u; ++q)", slots_of(o) / o->vector);
     fst_cu_line(c, "const i64 w = (i64)q * %u + lane * %u;", step, o->vector);
-    fst_cu_open(c, "if (w < %s)", o->r.space.total);
+    fst_cu_open(c, "if (w < %s)", space_of(o)->total);
   } else {
     fst_cu_line(c, "#pragma unroll 4");
-    const char *start = o->r.parts ? "begin + " : "", *end = o->r.parts ? "end" : o->r.space.total;
+    const char *start = o->r.parts ? "begin + " : "", *end = o->r.parts ? "end" : space_of(o)->total;
     fst_cu_open(c, "for (i64 w = %slane * %u; w < %s; w += %u)", start, o->vector, end, step);
   }
 }
 
 static void pass_close(coder *o) {
   fst_cu_close(o->c);
-  if (o->r.slots) fst_cu_close(o->c);
+  if (slots_of(o)) fst_cu_close(o->c);
 }
 
 static bool list_has(const fst_cu_list *list, fst_kx x) {
@@ -69,7 +74,7 @@ static const char *as_value(coder *o, fst_kx load, const char *element) {
 // Reads what is kept and needed for the first time.
 static void read_kept(coder *o, const fst_kx *roots, uint32_t count) {
   fst_cu *c = o->c;
-  for (size_t i = 0; i < o->r.kept.len && o->r.slots; i++) {
+  for (size_t i = 0; i < o->r.kept.len && slots_of(o); i++) {
     fst_kx load = o->r.kept.data[i];
     const fst_kx_data *d = fst_cu_get(c, load);
     if (o->arrays[i] || !reaches(o, roots, count, load)) continue;
@@ -77,7 +82,7 @@ static void read_kept(coder *o, const fst_kx *roots, uint32_t count) {
     fst_cu_line(c, "%s %s[%u];", fst_cu_memory_type(d->dtype), o->arrays[i], o->r.slots);
     size_t scope = fst_cu_scope(c);
     pass_open(o);
-    fst_cu_space_bind(c, &o->r.space, "w");
+    fst_cu_space_bind(c, space_of(o), "w");
     const char *element = fst_cu_element(c, d->index, d->args);
     if (o->vector > 1 && list_has(&o->r.wide, load)) {
       const char *type = fst_cu_vector_type(c, d->index, o->vector);
@@ -86,11 +91,11 @@ static void read_kept(coder *o, const fst_kx *roots, uint32_t count) {
     } else {
       for (uint32_t e = 0; e < o->vector; e++) {
         fst_cu_forget(c, scope);
-        if (e) fst_cu_space_bind(c, &o->r.space, fst_cu_format(c, "(w + %u)", e));
+        if (e) fst_cu_space_bind(c, space_of(o), fst_cu_format(c, "(w + %u)", e));
         fst_cu_line(c, "%s[q * %u + %u] = %s;", o->arrays[i], o->vector, e, fst_cu_element(c, d->index, d->args));
       }
     }
-    fst_cu_space_unbind(c, &o->r.space);
+    fst_cu_space_unbind(c, space_of(o));
     fst_cu_forget(c, scope);
     pass_close(o);
   }
@@ -103,29 +108,29 @@ static void elements_open(coder *o, const fst_kx *roots, uint32_t count) {
   fst_cu_loads(c->k, roots, count, &loads);
   const char **names = FST_NEW_ARRAY(c->arena, const char *, loads.len + 1);
   size_t scope = fst_cu_scope(c);
-  fst_cu_space_bind(c, &o->r.space, "w");
+  fst_cu_space_bind(c, space_of(o), "w");
   for (size_t i = 0; i < loads.len; i++) {
     fst_kx load = loads.data[i].load;
     const fst_kx_data *d = fst_cu_get(c, load);
-    for (size_t j = 0; j < o->r.kept.len && o->r.slots; j++)
+    for (size_t j = 0; j < o->r.kept.len && slots_of(o); j++)
       if (fst_kx_eq(o->r.kept.data[j], load) && o->arrays[j]) names[i] = fst_cu_format(c, "%s[q * %u + e]", o->arrays[j], o->vector);
-    if (names[i] || o->vector == 1 || !list_has(&o->r.wide, load)) continue;
+    if (names[i] || o->vector == 1 || !list_has(&o->r.wide, load) || !fst_cu_is_bound(c, load)) continue;   // others are inside results that are known
     const char *type = fst_cu_vector_type(c, d->index, o->vector), *name = fst_cu_name(c, "t");
     fst_cu_line(c, "const %s %s = *(const %s *)&%s;", type, name, type, fst_cu_element(c, d->index, d->args));
     names[i] = fst_cu_format(c, "%s.e[e]", name);
   }
-  fst_cu_space_unbind(c, &o->r.space);
+  fst_cu_space_unbind(c, space_of(o));
   fst_cu_forget(c, scope);
   fst_cu_line(c, "#pragma unroll");
   fst_cu_open(c, "for (int e = 0; e < %u; ++e)", o->vector);
-  fst_cu_space_bind(c, &o->r.space, "(w + e)");
+  fst_cu_space_bind(c, space_of(o), "(w + e)");
   for (size_t i = 0; i < loads.len; i++)
     if (names[i]) fst_cu_remember(c, loads.data[i].load, as_value(o, loads.data[i].load, names[i]));
   fst_vec_free(&loads);
 }
 
 static void elements_close(coder *o) {
-  fst_cu_space_unbind(o->c, &o->r.space);
+  fst_cu_space_unbind(o->c, space_of(o));
   fst_cu_close(o->c);
 }
 
@@ -287,16 +292,17 @@ static void join_parts(coder *o) {
 
 // ---- phases and stores ----
 
-static void phase(coder *o, uint32_t number) {
+static void pass(coder *o, uint32_t number) {
   fst_cu *c = o->c;
   fst_kx roots[FST_ROWS_REDUCES] = {0};
   uint32_t which[FST_ROWS_REDUCES], count = 0;
   acc accs[FST_ROWS_REDUCES];
   for (uint32_t i = 0; i < o->r.reduce_count; i++) {
-    if (o->r.reduces[i].phase != number) continue;
+    if (o->r.reduces[i].phase != number || o->r.reduces[i].space != o->at) continue;
     which[count] = i;
     roots[count++] = o->r.reduces[i].body;
   }
+  if (!count) return;
   for (uint32_t i = 0; i < count; i++) fst_cu_hoist(c, roots[i], true);
   read_kept(o, roots, count);
   for (uint32_t i = 0; i < count; i++) accs[i] = acc_declare(o, which[i]);
@@ -367,11 +373,11 @@ static void stores_along(coder *o) {
       fst_cu_line(c, "#pragma unroll");
       fst_cu_open(c, "for (int e = 0; e < %u; ++e)", o->vector);
     }
-    fst_cu_space_bind(c, &o->r.space, o->r.store_is_wide[i] ? "w" : "(w + e)");
+    fst_cu_space_bind(c, space_of(o), o->r.store_is_wide[i] ? "w" : "(w + e)");
     const char *element = fst_cu_element(c, s->buffer, s->indices);
     if (o->r.store_is_wide[i]) fst_cu_line(c, "*(%s *)&%s = %s;", fst_cu_vector_type(c, s->buffer, o->vector), element, outs[i]);
     else fst_cu_line(c, "%s = %s.e[e];", element, outs[i]);
-    fst_cu_space_unbind(c, &o->r.space);
+    fst_cu_space_unbind(c, space_of(o));
     if (!o->r.store_is_wide[i]) fst_cu_close(c);
     fst_cu_forget(c, scope);
   }
@@ -384,7 +390,9 @@ static void row(coder *o, uint32_t vector) {
   o->vector = vector;
   o->arrays = FST_NEW_ARRAY(o->c->arena, const char *, o->r.kept.len + 1);
   if (o->r.joins) join_parts(o);
-  for (uint32_t p = 0; p < o->r.phase_count && !o->r.joins; p++) phase(o, p);
+  for (uint32_t p = 0; p < o->r.phase_count && !o->r.joins; p++)
+    for (o->at = 0; o->at < o->r.space_count; o->at++) pass(o, p);
+  o->at = 0;
   if (o->r.parts && !o->r.joins) {
     fst_cu_forget(o->c, scope);
     return;
@@ -400,7 +408,9 @@ static void wide_and_narrow(coder *o) {
   bool *buffers = FST_NEW_ARRAY(c->arena, bool, c->k->buffers.len + 1);
   for (size_t i = 0; i < o->r.wide.len; i++) buffers[fst_cu_get(c, o->r.wide.data[i])->index] = true;
   for (uint32_t i = 0; i < o->r.store_count; i++) buffers[o->r.stores[i].buffer] |= o->r.store_is_wide[i];
-  fst_cu_open(c, "if (%s && %s %% %u == 0)", fst_cu_wide_condition(c, &o->r.multiples, buffers, o->r.vector), o->r.space.sizes[o->r.space.count - 1], o->r.vector);
+  const char *fits = fst_cu_wide_condition(c, &o->r.multiples, buffers, o->r.vector);
+  for (uint32_t s = 0; s < o->r.space_count; s++) fits = fst_cu_format(c, "%s && %s %% %u == 0", fits, o->r.spaces[s].sizes[o->r.spaces[s].count - 1], o->r.vector);
+  fst_cu_open(c, "if (%s)", fits);
   row(o, o->r.vector);
   c->depth--;
   fst_cu_open(c, "} else");
@@ -421,8 +431,8 @@ static void team_open(coder *o) {
       if (!o->r.parts) fst_cu_line(c, "const i64 lane = threadIdx.x, team = blockIdx.x;");
       else {
         // Parts begin at multiples of 16 elements, whatever the vector is.
-        fst_cu_line(c, "const i64 lane = threadIdx.x, team = blockIdx.x / %u, part = blockIdx.x %% %u, length = (%s / %u + 16) / 16 * 16;", o->r.parts, o->r.parts, o->r.space.total, o->r.parts);
-        fst_cu_line(c, "const i64 begin = part * length, end = fst_min(begin + length, %s);", o->r.space.total);
+        fst_cu_line(c, "const i64 lane = threadIdx.x, team = blockIdx.x / %u, part = blockIdx.x %% %u, length = (%s / %u + 16) / 16 * 16;", o->r.parts, o->r.parts, space_of(o)->total, o->r.parts);
+        fst_cu_line(c, "const i64 begin = part * length, end = fst_min(begin + length, %s);", space_of(o)->total);
       }
       break;
     case FST_TEAM_COLUMN:  // threads beyond the last row work on it, too, and store nothing: all meet at the barriers
@@ -437,7 +447,7 @@ static void team_open(coder *o) {
 void fst_rows_body(fst_cu *c, const void *context) {
   coder o = {.c = c, .r = *(const fst_rows *)context};
   fst_cu_space_declare(c, &o.r.teams);
-  fst_cu_space_declare(c, &o.r.space);
+  for (uint32_t s = 0; s < o.r.space_count; s++) fst_cu_space_declare(c, &o.r.spaces[s]);
   if (o.r.spread && !o.r.shares_space) fst_cu_space_declare(c, &o.r.rest);
   team_open(&o);
   if (o.r.vector > 1 && !o.r.joins) wide_and_narrow(&o);

@@ -162,6 +162,26 @@ static void test_two_products(void **state) {
   maker_run(&m, 1e-4);
 }
 
+// One row of two products, as a gate of a cell: each sum is a warp's or a block's, over a length of its own.
+static void test_two_vectors(void **state) {
+  (void)state;
+  const int64_t pairs[][2] = {{100, 60}, {64, 128}, {1030, 40}, {5000, 36}};
+  for (int p = 0; p < 4; p++) {
+    maker m = maker_begin("two_vectors");
+    int64_t columns = 70;
+    fst_kx j = var(&m), value = fst_kx_float(m.k, FST_F32, 1);
+    uint32_t y = maker_buffer(&m, FST_F32, 1, &columns, true);
+    for (int i = 0; i < 2; i++) {
+      int64_t length = pairs[p][i], sizes[] = {columns, length};
+      uint32_t x = maker_buffer(&m, FST_F32, 1, &length, false), w = maker_buffer(&m, FST_F32, 2, sizes, false);
+      fst_kx k = var(&m), at[] = {j, k};
+      value = add(&m, value, sum_of(&m, k, length, mul(&m, fst_kx_load(m.k, x, &k), fst_kx_load(m.k, w, at))));
+    }
+    map_to(&m, &j, &columns, 1, y, value);
+    maker_run(&m, 1e-4);
+  }
+}
+
 // Sizes that are parameters: a block takes the large tile.
 static void large_tile_case(fst_dtype in, int64_t rows, int64_t columns, int64_t depth, bool turned) {
   maker m = maker_begin("large_tile");
@@ -212,6 +232,7 @@ static void test_turned_tiles(void **state) {
   TEST(test_turned_tiles) \
   TEST(test_cut_tiles) \
   TEST(test_two_products) \
+  TEST(test_two_vectors) \
   TEST(test_large_tiles) \
   TEST(test_norm_lengths) \
   TEST(test_reduce_lengths) \
