@@ -17,7 +17,7 @@ static bool mover_add(fst_copy *c, uint32_t var, int64_t extent) {
   return true;
 }
 
-static const fst_side *side_of(const fst_copy *c, const fst_plan *p) { return c->right ? &p->products[c->product].right : &p->products[c->product].left; }
+const fst_side *fst_copy_side(const fst_plan *p, const fst_copy *c) { return c->right ? &p->products[c->product].right : &p->products[c->product].left; }
 
 static bool position_add(const fst_emit *e, const fst_plan *p, uint32_t position, fst_copy *c) {
   return mover_add(c, p->stmt->vars[position], fst_plan_extent(e, p, position));
@@ -30,6 +30,7 @@ static bool movers_collect(const fst_emit *e, const fst_plan *p, fst_copy *c) {
   if (c->right) {
     for (uint32_t i = p->outer_count - p->within; i < p->outer_count; i++)
       if (!position_add(e, p, p->outer[i], c)) return false;
+    if (p->window && !position_add(e, p, (uint32_t)p->row, c)) return false;
     return mover_add(c, p->stmt->vars[p->lane], p->columns);
   }
   if (p->row >= 0 && !mover_add(c, p->stmt->vars[p->row], p->row_extent)) return false;
@@ -192,8 +193,7 @@ static void depth_along_lanes(const fst_emit *e, const fst_plan *p, fst_product 
   memcpy(product->depth, sorted, used * sizeof *sorted);
 }
 
-// Whether an index that the lanes or the sum move is moved by an outer variable as well: a row of an image, and not the image.
-static bool shares_index(const fst_emit *e, const fst_plan *p, const fst_product *product, uint32_t var) {
+bool fst_copy_shares_index(const fst_emit *e, const fst_plan *p, const fst_product *product, uint32_t var) {
   fst_accesses accesses = {0};
   bool shares = false;
   fst_emit_accesses(e, product->right.factors, product->right.count, &accesses);
@@ -213,7 +213,7 @@ void fst_copy_outer(const fst_emit *e, fst_plan *p) {
   p->within = 0;
   for (uint32_t i = 0; i < p->outer_count; i++) {
     bool shares = false;
-    for (uint32_t k = 0; k < p->product_count; k++) shares |= shares_index(e, p, &p->products[k], p->stmt->vars[p->outer[i]]);
+    for (uint32_t k = 0; k < p->product_count; k++) shares |= fst_copy_shares_index(e, p, &p->products[k], p->stmt->vars[p->outer[i]]);
     if (shares && fst_plan_extent(e, p, p->outer[i]) > 0) within[p->within++] = p->outer[i];
     else before[before_count++] = p->outer[i];
   }
@@ -279,102 +279,11 @@ int64_t fst_copy_tap(const fst_copy *c, uint32_t var, int64_t at) {
   return at * fst_copy_step(c, var);
 }
 
-// ---- code ----
-
-typedef struct copy_loop { const fst_plan *p; const fst_copy *c; LLVMValueRef at; uint32_t dim, var; } copy_loop;
-
-static void copy_dim(fst_emit *e, copy_loop *l);
-
-static void copy_store(fst_emit *e, void *context) {
-  const copy_loop *l = context;
-  uint32_t lanes = e->lane.lanes;
-  LLVMValueRef value = fst_emit_splat(e, fst_side_value(e, side_of(l->c, l->p)), lanes);
-  LLVMValueRef base = lanes > 1 ? e->lane.base : e->vars[l->var];
-  LLVMValueRef at = LLVMBuildAdd(e->b, l->at, base, "");
-  LLVMValueRef ptr = fst_emit_element_ptr(e, fst_emit_scratch(e, l->c->offset), l->c->dtype, at);
-  if (e->lane.tail) {
-    LLVMTypeRef types[] = {LLVMTypeOf(value), e->unit->ptr};
-    LLVMValueRef args[] = {value, ptr, LLVMConstInt(e->unit->i32, fst_dtype_size(l->c->dtype), 0), e->lane.tail};
-    fst_llvm_intrinsic(e->unit, "llvm.masked.store", types, 2, args, 4);
-    return;
-  }
-  LLVMSetAlignment(LLVMBuildStore(e->b, value, ptr), (unsigned)fst_dtype_size(l->c->dtype));
-}
-
-static void copy_lanes(fst_emit *e, copy_loop *l, uint32_t var, int64_t count) {
-  const fst_side *side = side_of(l->c, l->p);
-  uint32_t lanes = (uint32_t)e->unit->target->vector_bytes / (uint32_t)fst_dtype_size(l->c->dtype);
-  fst_lane_loop loop = {var, lanes, fst_emit_masks_tails(e, side->factors, side->count), side->mask.id != 0, copy_store, l};
-  l->var = var;
-  fst_emit_lane_loop(e, &loop, fst_emit_int(e, count));
-}
-
-// Part by part where it is split: the driver says which, the lane variable runs through it.
-static void copy_last(fst_emit *e, copy_loop *l) {
-  const fst_copy *c = l->c;
-  uint32_t last = c->dim_count - 1, driver = c->movers[c->driver[last]].var;
-  LLVMValueRef start = l->at;
-  for (int64_t part = 0; part < c->split && part < c->size[last]; part++) {
-    if (c->split == 1) {
-      copy_lanes(e, l, driver, c->size[last]);
-      return;
-    }
-    size_t mark = fst_emit_scope_open(e);
-    fst_emit_var_bind(e, driver, fst_emit_int(e, part), false);
-    l->at = LLVMBuildAdd(e->b, start, fst_emit_int(e, part * c->part), "");
-    copy_lanes(e, l, c->movers[c->mover_count - 1].var, (c->size[last] - part + c->split - 1) / c->split);
-    l->at = start;
-    fst_emit_var_unbind(e, driver);
-    fst_emit_scope_close(e, mark);
-  }
-}
-
-static void copy_dim(fst_emit *e, copy_loop *l) {
-  const fst_copy *c = l->c;
-  uint32_t d = l->dim, var = c->movers[c->driver[d]].var;
-  if (d + 1 == c->dim_count) {
-    copy_last(e, l);
-    return;
-  }
-  fst_loop loop;
-  LLVMValueRef outer = l->at;
-  fst_loop_begin(e, &loop, fst_emit_int(e, 0), fst_emit_int(e, c->size[d]), 1, false, NULL, 0);
-  size_t mark = fst_emit_scope_open(e);
-  fst_emit_var_bind(e, var, loop.iv, false);
-  l->at = LLVMBuildAdd(e->b, outer, LLVMBuildMul(e->b, loop.iv, fst_emit_int(e, c->pitch[d]), ""), "");
-  l->dim = d + 1;
-  copy_dim(e, l);
-  l->dim = d;
-  l->at = outer;
-  fst_emit_var_unbind(e, var);
-  fst_emit_scope_close(e, mark);
-  fst_loop_end(e, &loop, NULL);
-}
-
-static bool drives(const fst_copy *c, uint32_t mover) {
-  for (uint32_t d = 0; d < c->dim_count; d++)
-    if (c->driver[d] == mover) return true;
-  return false;
-}
-
-// Variables that drive no index stand at 0 meanwhile, and so do the sum's that have no loop.
-void fst_copy_emit(fst_emit *e, const fst_plan *p, const fst_copy *c) {
-  const fst_product *product = &p->products[c->product];
-  size_t mark = fst_emit_scope_open(e);
-  fst_kx extents[FST_COPY_MOVERS];
-  for (uint32_t i = 0; i < c->mover_count; i++) {  // drivers run on beyond what their extents say
-    extents[i] = e->extents[c->movers[i].var];
-    e->extents[c->movers[i].var] = FST_NO_KX;
-  }
-  for (uint32_t i = 0; i < c->mover_count; i++)
-    if (!drives(c, i)) fst_emit_var_bind(e, c->movers[i].var, fst_emit_int(e, 0), false);
-  for (uint32_t i = 0; i < product->still_count; i++) fst_emit_var_bind(e, product->still[i], fst_emit_int(e, 0), false);
-  copy_loop l = {p, c, fst_emit_int(e, 0), 0, 0};
-  copy_dim(e, &l);
-  for (uint32_t i = 0; i < product->still_count; i++) fst_emit_var_unbind(e, product->still[i]);
+LLVMValueRef fst_copy_pointer(fst_emit *e, const fst_plan *p, const fst_copy *c, const fst_product *reader) {
+  LLVMValueRef offset = fst_emit_int(e, 0);
   for (uint32_t i = 0; i < c->mover_count; i++) {
-    fst_emit_var_unbind(e, c->movers[i].var);
-    e->extents[c->movers[i].var] = extents[i];
+    LLVMValueRef at = e->vars[fst_copy_var(p, c, reader, c->movers[i].var)];
+    if (c->movers[i].pitch) offset = LLVMBuildNSWAdd(e->b, offset, LLVMBuildNSWMul(e->b, at, fst_emit_int(e, c->movers[i].pitch), ""), "");
   }
-  fst_emit_scope_close(e, mark);
+  return fst_emit_element_ptr(e, fst_emit_scratch(e, c->offset), c->dtype, offset);
 }

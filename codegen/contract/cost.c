@@ -5,6 +5,7 @@
 #include "codegen/contract/plan.h"
 
 enum { GUESSED_EXTENT = 64 };
+static const double IMPOSSIBLE = 1e100;
 
 static bool depths_equal(const fst_product *a, const fst_product *b) {
   if (a->depth_count != b->depth_count || a->dtype != b->dtype) return false;
@@ -191,7 +192,7 @@ static double vectors_of(const fst_plan *p) { return ((p->columns < 0 ? 192 : (d
 
 double fst_tile_choose(const fst_emit *e, fst_plan *p) {
   plan_lanes(p);
-  double inner = extents_of(e, p, p->inner, p->inner_count), step = plan_rows(e, p), depth = 0;
+  double inner = extents_of(e, p, p->inner, p->inner_count), step = p->window ? fst_window_tile(p) : plan_rows(e, p), depth = 0;
   for (uint32_t i = 0; i < p->product_count; i++)
     if (depth_of(&p->products[i]) > depth) depth = depth_of(&p->products[i]);
   return step * depth * inner * extents_of(e, p, p->outer, p->outer_count);
@@ -229,9 +230,11 @@ static double copy_cycles(fst_emit *e, const fst_plan *p, uint32_t number, bool 
   fst_copy_outer(e, &attempt);
   bool made = fst_copy_make(e, &attempt, number, right);
   e->scratch_bytes = scratch;
-  if (!made) return -1;
-  double times = extents_of(e, &attempt, attempt.outer, attempt.copies[0].level);
-  return times * (double)attempt.copies[0].elements / p->lanes * (attempt.copies[0].split > 1 ? 5 : 3);
+  if (!made) return p->window ? IMPOSSIBLE : -1;
+  const fst_copy *c = &attempt.copies[0];
+  double vectors = (double)((c->size[c->dim_count - 1] + p->lanes - 1) / p->lanes);
+  for (uint32_t d = 0; d + 1 < c->dim_count; d++) vectors *= (double)c->size[d];
+  return vectors * extents_of(e, &attempt, attempt.outer, c->level) * (c->split > 1 ? 5 : 3);
 }
 
 static double right_cycles(fst_emit *e, const fst_plan *p, uint32_t number) {

@@ -184,6 +184,7 @@ static int64_t rows_held(const fst_plan *p, const fst_product *product, int64_t 
 static bool right_is_scattered(const fst_emit *e, const fst_plan *p, const fst_product *product) {
   int64_t rows = 1;
   bool scattered = false;
+  if (p->window) return false;
   for (uint32_t i = 0; i < product->depth_count; i++) rows *= product->depth[i].count < 0 ? 1 : product->depth[i].count;
   if (p->rows < STAGED_TILES * p->tile_rows) return false;
   for (uint32_t i = 0; i < product->right.leaf_count; i++) {
@@ -199,7 +200,7 @@ static bool right_operand(fst_emit *e, fst_plan *p, uint32_t number) {
   fst_product *product = &p->products[number];
   if (!right_in_place(e, p, product)) {
     product->right.leaf_count = 0;
-    return fst_copy_make(e, p, number, true) || fst_stage_make(e, p, product);
+    return fst_copy_make(e, p, number, true) || (!p->window && fst_stage_make(e, p, product));
   }
   if (right_is_scattered(e, p, product)) fst_stage_make(e, p, product);
   return true;
@@ -250,13 +251,13 @@ bool fst_plan_operands(fst_emit *e, fst_plan *p) {
   memcpy(packed, e->packed_bytes, buffers * sizeof *packed);
   fst_copy_outer(e, p);
   for (uint32_t i = 0; i < p->product_count; i++) {
-    if (!right_operand(e, p, i)) {
+    if (!right_operand(e, p, i) || (p->window && !fst_window_operand(e, p))) {
       e->packs.len = packs;
       e->scratch_bytes = scratch;
       memcpy(e->packed_bytes, packed, buffers * sizeof *packed);
       return false;
     }
-    left_operand(e, p, i);
+    if (!p->window) left_operand(e, p, i);
   }
   fst_plan_regroup(p);
   return true;

@@ -229,6 +229,12 @@ static bool plan_try(fst_emit *e, const fst_plan *base, int lane, fst_plan *out)
   return others_are_outside(e, out);
 }
 
+static bool plan_finish(fst_emit *e, const fst_plan *base, int lane, bool window, fst_plan *out) {
+  if (!plan_try(e, base, lane, out) || (window && !fst_window_plan(e, out))) return false;
+  fst_tile_choose(e, out);
+  return fst_plan_operands(e, out);
+}
+
 // Merging needs numbers here as well, since rows and columns are counted in them.
 static void plan_merge(const fst_emit *e, fst_plan *p) {
   fst_emit_collapse(e, p->stmt->vars, p->stmt->extents, p->stmt->var_count, p->roots, p->root_count, p->stmt->stores, p->stmt->store_count, p->merged);
@@ -257,16 +263,18 @@ bool fst_plan_make(fst_emit *e, const fst_kstmt *stmt, fst_plan *out) {
   // The form is chosen for one target whatever the target, so that all levels of an artifact read one packing.
   base.target = fst_target_find("x86-64-v4");
   double best = 1e300;
-  for (uint32_t i = 0; i < stmt->var_count; i++) {
-    if (!plan_try(e, &base, (int)i, &attempt)) continue;
+  int lane = -1;
+  bool window = false;
+  for (uint32_t i = 0; i < 2 * stmt->var_count; i++) {
+    bool slides = i & 1;
+    if (!plan_try(e, &base, (int)i / 2, &attempt) || (slides && !fst_window_plan(e, &attempt))) continue;
     double cycles = fst_tile_choose(e, &attempt) + fst_plan_other_cycles(e, &attempt);
     if (cycles >= best) continue;
     best = cycles;
-    out->lane = (int)i;
+    lane = (int)i / 2;
+    window = slides;
   }
-  if (best == 1e300) return false;
+  if (lane < 0) return false;
   base.target = e->unit->target;
-  plan_try(e, &base, out->lane, out);
-  fst_tile_choose(e, out);
-  return fst_plan_operands(e, out);
+  return (window && plan_finish(e, &base, lane, true, out)) || plan_finish(e, &base, lane, false, out);
 }

@@ -76,6 +76,7 @@ typedef struct fst_plan {
   // short row variable alone would leave most tiles incomplete.
   int row2;
   int64_t row_extent;
+  bool window;                   // right sides slide along with the rows (window.c)
   uint32_t outer[FST_KERNEL_MAX_DIMS], outer_count, inner[FST_KERNEL_MAX_DIMS], inner_count;
   fst_product products[FST_PLAN_PRODUCTS];
   uint32_t product_count, group_count, group_size;  // products of the largest group
@@ -87,6 +88,12 @@ typedef struct fst_plan {
   uint32_t lanes, vectors, tile_rows;
   bool conditional;              // some extent may be zero
 } fst_plan;
+
+typedef struct fst_panel {
+  uint32_t vectors;
+  LLVMValueRef column, number;   // its first column, and which panel it is
+  LLVMValueRef left_columns;     // columns from there to the end where the last vector is not whole, else NULL
+} fst_panel;
 
 bool fst_plan_make(fst_emit *e, const fst_kstmt *stmt, fst_plan *out);
 // Extent of a statement variable with those merged into it, -1 when not constant.
@@ -106,20 +113,26 @@ bool fst_plan_operands(fst_emit *e, fst_plan *p);
 // side run inside it: fst_copy_outer sets them apart, once, before any copy is made.
 void fst_copy_outer(const fst_emit *e, fst_plan *p);
 bool fst_copy_make(fst_emit *e, fst_plan *p, uint32_t product, bool right);
-void fst_copy_emit(fst_emit *e, const fst_plan *p, const fst_copy *copy);
+// Whether an index that the lanes or the sum move is moved by `var` as well: a row of an image, and not the image.
+bool fst_copy_shares_index(const fst_emit *e, const fst_plan *p, const fst_product *product, uint32_t var);
+const fst_side *fst_copy_side(const fst_plan *p, const fst_copy *copy);
+void fst_copy_emit(fst_emit *e, const fst_plan *p, const fst_copy *copy);  // copy_code.c
 // The variable of a product that reads the copy which stands for one of its owner's.
 uint32_t fst_copy_var(const fst_plan *p, const fst_copy *copy, const fst_product *reader, uint32_t var);
 // Elements that the copy's address moves by when `var` grows by one; a split copy's innermost summed variable has no such number.
 int64_t fst_copy_step(const fst_copy *copy, uint32_t var);
 // Elements from the copy's place at 0 of the innermost summed variable to that at `at`.
 int64_t fst_copy_tap(const fst_copy *copy, uint32_t var, int64_t at);
+// Where the copy stands for the values that its variables have where we are, as `reader` reads it.
+LLVMValueRef fst_copy_pointer(fst_emit *e, const fst_plan *p, const fst_copy *copy, const fst_product *reader);
+// window.c: a plan without rows gets an outer variable as one along which its right side slides, if there is one; false: as it
+// was. The cycles of a tap; whether the operand has the form; and the sums of a tile, one accumulator a row.
+bool fst_window_plan(const fst_emit *e, fst_plan *p);
+double fst_window_tile(fst_plan *p);
+bool fst_window_operand(const fst_emit *e, const fst_plan *p);
+void fst_window_run(fst_emit *e, const fst_plan *p, const fst_panel *panel, uint32_t rows, LLVMValueRef *acc);
 // Panels whose columns lie apart are brought together in scratch memory, one at a time.
 bool fst_stage_make(fst_emit *e, const fst_plan *p, fst_product *product);
-typedef struct fst_panel {
-  uint32_t vectors;
-  LLVMValueRef column, number;   // its first column, and which panel it is
-  LLVMValueRef left_columns;     // columns from there to the end where the last vector is not whole, else NULL
-} fst_panel;
 void fst_stage_emit(fst_emit *e, const fst_plan *p, const fst_product *product, const fst_panel *panel);
 // tile.c
 void fst_lanes_enter(fst_emit *e, const fst_plan *p, LLVMValueRef base, LLVMValueRef mask);

@@ -113,16 +113,11 @@ static walker memory_walker(fst_emit *e, const tile *t, fst_kx load, uint32_t in
 static walker copy_walker(fst_emit *e, const tile *t, const fst_product *product, const fst_leaf *leaf) {
   const fst_copy *c = &t->p->copies[leaf->number];
   uint32_t inner = inner_of(&t->p->products[c->product]);
-  walker w = {.dtype = c->dtype, .type = fst_llvm_memory_type(e->unit, c->dtype), .shared = t->p->row2 < 0};
-  LLVMValueRef offset = fst_emit_int(e, 0);
-  for (uint32_t i = 0; i < c->mover_count; i++)
-    if (c->movers[i].pitch)
-      offset = LLVMBuildNSWAdd(e->b, offset, LLVMBuildNSWMul(e->b, e->vars[fst_copy_var(t->p, c, product, c->movers[i].var)], fst_emit_int(e, c->movers[i].pitch), ""), "");
-  w.ptr = gep(e, w.type, fst_emit_scratch(e, c->offset), offset);
+  walker w = {.dtype = c->dtype, .type = fst_llvm_memory_type(e->unit, c->dtype), .shared = t->p->row2 < 0, .inner = inner};
+  w.ptr = fst_copy_pointer(e, t->p, c, product);
   w.step = bytes_of(e, fst_emit_int(e, fst_copy_step(c, inner)), c->dtype);
   if (t->p->row >= 0) w.row_step = fst_copy_step(c, var_of(t->p, t->p->row)) * (int64_t)fst_dtype_size(c->dtype);
   if (c->split > 1) w.split = c;
-  w.inner = inner;
   return w;
 }
 
@@ -513,7 +508,12 @@ static uint32_t epilogue_weight(const fst_emit *e, const fst_plan *p) {
 static void tile_run(fst_emit *e, const fst_plan *p, const fst_panel *panel, uint32_t rows, LLVMValueRef row) {
   tile t = {p, panel, rows, panel->vectors, p->lanes, row, NULL};
   t.acc = FST_NEW_ARRAY(e->arena, LLVMValueRef, p->product_count * rows * panel->vectors);
-  for (uint32_t i = 0; i < p->group_count; i++) group_run(e, &t, i);
+  if (p->window) {
+    row_bind(e, &t, 0);
+    fst_window_run(e, p, panel, rows, t.acc);
+    row_unbind(e, &t);
+  }
+  for (uint32_t i = 0; i < p->group_count && !p->window; i++) group_run(e, &t, i);
   if (epilogue_weight(e, p) * rows * panel->vectors > EPILOGUE_COPIES) finish_looped(e, &t);
   else finish_straight(e, &t);
 }

@@ -182,6 +182,8 @@ typedef struct fst_lane_loop {
   void *context;
 } fst_lane_loop;
 void fst_emit_lane_loop(fst_emit *e, const fst_lane_loop *loop, LLVMValueRef count);
+// One vector of it (or, with one lane, one point) at `base`, which lies between `low` and `high` if these are in order.
+void fst_emit_lanes_at(fst_emit *e, const fst_lane_loop *l, LLVMValueRef base, uint32_t lanes, LLVMValueRef tail, int64_t low, int64_t high);
 LLVMValueRef fst_emit_tail_mask(fst_emit *e, LLVMValueRef left, uint32_t lanes);  // lane < left
 
 // ---- reduce.c, statement.c, sort.c ----

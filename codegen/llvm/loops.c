@@ -73,8 +73,7 @@ LLVMValueRef fst_emit_tail_mask(fst_emit *e, LLVMValueRef left, uint32_t lanes) 
   return LLVMBuildICmp(e->b, LLVMIntULT, LLVMConstVector(items, lanes), fst_emit_splat(e, narrow, lanes), "");
 }
 
-// One vector (or, with one lane, one point) at `base`, which lies between `low` and `high` if these are in order.
-static void lane_body(fst_emit *e, const fst_lane_loop *l, LLVMValueRef base, uint32_t lanes, LLVMValueRef tail, int64_t low, int64_t high) {
+void fst_emit_lanes_at(fst_emit *e, const fst_lane_loop *l, LLVMValueRef base, uint32_t lanes, LLVMValueRef tail, int64_t low, int64_t high) {
   fst_lane_state saved = e->lane;
   size_t mark = fst_emit_scope_open(e);
   if (lanes > 1) e->lane = (fst_lane_state){l->var, lanes, base, low, low <= high ? high + lanes - 1 : high, tail, NULL};
@@ -86,13 +85,13 @@ static void lane_body(fst_emit *e, const fst_lane_loop *l, LLVMValueRef base, ui
 }
 
 static void lane_body_at(fst_emit *e, const fst_lane_loop *l, int64_t base, uint32_t lanes, LLVMValueRef tail) {
-  lane_body(e, l, fst_emit_int(e, base), lanes, tail, base, base);
+  fst_emit_lanes_at(e, l, fst_emit_int(e, base), lanes, tail, base, base);
 }
 
 static void lane_range(fst_emit *e, const fst_lane_loop *l, LLVMValueRef start, LLVMValueRef end, uint32_t lanes, bool guarded, int64_t low, int64_t high) {
   fst_loop loop;
   fst_loop_begin(e, &loop, start, end, lanes, guarded, NULL, 0);
-  lane_body(e, l, loop.iv, lanes, NULL, low, high);
+  fst_emit_lanes_at(e, l, loop.iv, lanes, NULL, low, high);
   fst_loop_end(e, &loop, NULL);
 }
 
@@ -147,7 +146,7 @@ void fst_emit_lane_loop(fst_emit *e, const fst_lane_loop *l, LLVMValueRef count)
   LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, full, count, ""), tail, done);
   LLVMPositionBuilderAtEnd(e->b, tail);
   LLVMValueRef mask = fst_emit_tail_mask(e, LLVMBuildSub(e->b, count, full, ""), l->lanes);
-  lane_body(e, l, full, l->lanes, mask, 1, 0);
+  fst_emit_lanes_at(e, l, full, l->lanes, mask, 1, 0);
   LLVMBuildBr(e->b, done);
   LLVMPositionBuilderAtEnd(e->b, done);
 }
