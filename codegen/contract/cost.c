@@ -4,7 +4,7 @@
 
 #include "codegen/contract/plan.h"
 
-enum { GUESSED_EXTENT = 64 };
+enum { GUESSED_EXTENT = 64, KEPT_CONSTANTS = 2 };
 static const double IMPOSSIBLE = 1e100;
 
 static bool depths_equal(const fst_product *a, const fst_product *b) {
@@ -92,6 +92,8 @@ static bool tile_fits(const fst_plan *p, int64_t rows, int64_t vectors) {
   int64_t registers = p->target->vector_registers, accumulators = rows * vectors * p->group_size;
   int64_t operands = rows == 1 ? 2 : vectors * p->rights + 1;
   // Tall narrow tiles make the scheduler hoist their many broadcasts.
+  // What finishes the sums keeps a few constants in registers all the same: zero, whole numbers.
+  if (p->far_constants) registers -= KEPT_CONSTANTS;
   return accumulators + operands <= registers && (rows <= 6 || (vectors >= 3 && rows <= 9));
 }
 
@@ -190,7 +192,29 @@ static double depth_of(const fst_product *product) {
 
 static double vectors_of(const fst_plan *p) { return ((p->columns < 0 ? 192 : (double)p->columns) + p->lanes - 1) / p->lanes; }
 
+// Constants that the results are finished with.
+static uint32_t constants_visit(const fst_emit *e, bool *seen, fst_kx x) {
+  const fst_kx_data *data = fst_emit_get(e, x);
+  uint32_t count = 0;
+  if (seen[x.id] || data->kind == FST_KX_REDUCE || data->kind == FST_KX_LOAD) return 0;
+  seen[x.id] = true;
+  if (data->kind == FST_KX_CONST) return fst_dtype_is_float(data->dtype);
+  for (uint32_t i = 0; i < data->arg_count; i++) count += constants_visit(e, seen, data->args[i]);
+  return count;
+}
+
+static uint32_t constants_of(const fst_emit *e, const fst_plan *p) {
+  fst_arena arena;
+  fst_arena_init(&arena);
+  bool *seen = FST_NEW_ARRAY(&arena, bool, e->kernel->exprs.len);
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < p->root_count; i++) count += constants_visit(e, seen, p->roots[i]);
+  fst_arena_deinit(&arena);
+  return count;
+}
+
 double fst_tile_choose(const fst_emit *e, fst_plan *p) {
+  p->far_constants = constants_of(e, p) > 1;
   plan_lanes(p);
   double inner = extents_of(e, p, p->inner, p->inner_count), step = p->window ? fst_window_tile(p) : plan_rows(e, p), depth = 0;
   for (uint32_t i = 0; i < p->product_count; i++)

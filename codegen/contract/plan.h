@@ -86,6 +86,7 @@ typedef struct fst_plan {
   uint32_t copy_count;
   int64_t columns, rows;         // -1: known at run time
   uint32_t lanes, vectors, tile_rows;
+  bool far_constants;            // what finishes the sums reads its constants from memory
   bool conditional;              // some extent may be zero
 } fst_plan;
 

@@ -514,8 +514,10 @@ static void tile_run(fst_emit *e, const fst_plan *p, const fst_panel *panel, uin
     row_unbind(e, &t);
   }
   for (uint32_t i = 0; i < p->group_count && !p->window; i++) group_run(e, &t, i);
+  fst_emit_constants_far(e, p->far_constants);
   if (epilogue_weight(e, p) * rows * panel->vectors > EPILOGUE_COPIES) finish_looped(e, &t);
   else finish_straight(e, &t);
+  fst_emit_constants_far(e, false);
 }
 
 // ---- rows and panels ----

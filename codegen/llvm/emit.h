@@ -61,6 +61,8 @@ typedef struct fst_emit {
   fst_lane_state lane;
   LLVMValueRef *memo;      // per expression
   FST_VEC(fst_undo) trail;
+  LLVMValueRef far_base, far_table;  // see fst_emit_constants_far
+  FST_VEC(uint32_t) far_bits;
   LLVMValueRef dummy;      // 64 bytes that dead lanes may read and write
   LLVMValueRef scratch;    // the last argument, where there is one
 } fst_emit;
@@ -116,6 +118,10 @@ LLVMValueRef fst_emit_int(const fst_emit *e, int64_t value);                    
 LLVMValueRef fst_emit_splat(fst_emit *e, LLVMValueRef value, uint32_t lanes);           // a vector stays
 LLVMValueRef fst_emit_iota(fst_emit *e, uint32_t lanes);                                // <0, 1, 2...> of i64
 LLVMValueRef fst_emit_const_value(fst_emit *e, fst_dtype dtype, uint64_t bits);
+// Between on and off, f32 constants are read from memory, so that they take no registers in the loops before. `finish` makes the
+// table of them when the kernel is complete.
+void fst_emit_constants_far(fst_emit *e, bool on);
+void fst_emit_constants_finish(fst_emit *e);
 LLVMValueRef fst_emit_prim(fst_emit *e, fst_prim prim, fst_dtype dtype, LLVMValueRef *args, uint32_t count);  // dtype of the operands
 LLVMValueRef fst_emit_convert(fst_emit *e, LLVMValueRef value, fst_dtype from, fst_dtype to);
 LLVMValueRef fst_emit_bitcast(fst_emit *e, LLVMValueRef value, fst_dtype to);

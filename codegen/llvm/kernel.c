@@ -9,7 +9,7 @@
 
 // What stays known about an emitted function, for kernels that turn out equal to it.
 struct fst_llvm_emitted {
-  LLVMValueRef function;
+  LLVMValueRef function, constants;
   uint64_t scratch_bytes;
   uint32_t pack_count;
   const fst_pack *packs;
@@ -128,7 +128,10 @@ static void emit_once(fst_llvm_unit *unit, const fst_kernel *k, const void *cons
   fst_emit e = {.unit = unit, .kernel = k, .b = unit->builder, .arena = &arena, .constants = constants};
   fst_emit_analyse(&e);
   emit_body(&e, has_scratch);
+  fst_emit_constants_finish(&e);
+  out->constants = e.far_table;
   emit_epilogue(&e, out);
+  fst_vec_free(&e.far_bits);
   fst_vec_free(&e.trail);
   fst_vec_free(&e.packs);
   fst_arena_deinit(&arena);
@@ -141,6 +144,7 @@ static void kernel_emit_new(fst_llvm_unit *unit, const fst_kernel *k, const void
   emit_once(unit, k, constants, false, out);
   if (out->scratch_bytes) {
     LLVMDeleteFunction(out->function);
+    if (out->constants) LLVMDeleteGlobal(out->constants);
     emit_once(unit, k, constants, true, out);
   }
   if (here) LLVMPositionBuilderAtEnd(unit->builder, here);

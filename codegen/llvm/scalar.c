@@ -44,9 +44,49 @@ LLVMValueRef fst_emit_iota(fst_emit *e, uint32_t lanes) {
   return LLVMConstVector(items, lanes);
 }
 
+// ---- constants of what follows a loop without registers to spare ----
+// The machine code generator moves constants out of all loops around their use, through loops over sums whose accumulators
+// take all registers, and spills there. Behind an address that it cannot know they stay where they are.
+
+void fst_emit_constants_far(fst_emit *e, bool on) {
+  e->far_base = NULL;
+  if (!on) return;
+  if (!e->far_table) e->far_table = LLVMAddGlobal(e->unit->module, e->unit->i32, "constants");
+  LLVMTypeRef type = LLVMFunctionType(e->unit->ptr, &e->unit->ptr, 1, 0);
+  LLVMValueRef hide = LLVMGetInlineAsm(type, "", 0, "=r,0", 4, 1, 0, LLVMInlineAsmDialectATT, 0);
+  e->far_base = LLVMBuildCall2(e->b, type, hide, &e->far_table, 1, "");
+}
+
+static LLVMValueRef far_constant(fst_emit *e, uint32_t bits) {
+  size_t at = 0;
+  while (at < e->far_bits.len && e->far_bits.data[at] != bits) at++;
+  if (at == e->far_bits.len) fst_vec_push(&e->far_bits, bits);
+  LLVMTypeRef type = fst_llvm_value_type(e->unit, FST_F32);
+  LLVMValueRef value = LLVMBuildLoad2(e->b, type, fst_emit_element_ptr(e, e->far_base, FST_F32, fst_emit_int(e, (int64_t)at)), "");
+  unsigned kind = LLVMGetMDKindIDInContext(e->unit->context, "invariant.load", sizeof "invariant.load" - 1);
+  LLVMSetMetadata(value, kind, LLVMMetadataAsValue(e->unit->context, LLVMMDNodeInContext2(e->unit->context, NULL, 0)));
+  return value;
+}
+
+void fst_emit_constants_finish(fst_emit *e) {
+  if (!e->far_table) return;
+  LLVMValueRef *items = FST_NEW_ARRAY(e->arena, LLVMValueRef, e->far_bits.len + 1);
+  for (size_t i = 0; i < e->far_bits.len; i++) items[i] = LLVMConstInt(e->unit->i32, e->far_bits.data[i], 0);
+  LLVMTypeRef type = LLVMArrayType2(e->unit->i32, e->far_bits.len);
+  LLVMValueRef table = LLVMAddGlobal(e->unit->module, type, "constants");
+  LLVMSetInitializer(table, LLVMConstArray2(e->unit->i32, items, e->far_bits.len));
+  LLVMSetGlobalConstant(table, 1);
+  LLVMSetLinkage(table, LLVMPrivateLinkage);
+  LLVMSetAlignment(table, 4);
+  LLVMReplaceAllUsesWith(e->far_table, table);
+  LLVMDeleteGlobal(e->far_table);
+  e->far_table = table;
+}
+
 LLVMValueRef fst_emit_const_value(fst_emit *e, fst_dtype dtype, uint64_t bits) {
   LLVMTypeRef type = fst_llvm_value_type(e->unit, dtype);
   if (dtype == FST_BOOL) return LLVMConstInt(type, bits & 1, 0);
+  if (dtype == FST_F32 && e->far_base && (uint32_t)bits) return far_constant(e, (uint32_t)bits);
   if (dtype == FST_F32) return LLVMConstBitCast(LLVMConstInt(e->unit->i32, (uint32_t)bits, 0), type);
   if (dtype == FST_F64) return LLVMConstBitCast(LLVMConstInt(e->unit->i64, bits, 0), type);
   unsigned width = LLVMGetIntTypeWidth(type);
