@@ -52,6 +52,21 @@ static uint32_t sides_of_group(const fst_emit *e, const fst_plan *p, bool right)
   return count;
 }
 
+static uint32_t heads_of_group(const fst_plan *p) {
+  uint32_t most = 0;
+  for (uint32_t group = 0; group < p->group_count; group++) {
+    bool seen[FST_PLAN_PRODUCTS] = {0};
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < p->product_count; i++) {
+      if (p->products[i].group != group || seen[p->products[i].head]) continue;
+      seen[p->products[i].head] = true;
+      count++;
+    }
+    if (count > most) most = count;
+  }
+  return most;
+}
+
 static void products_group(const fst_emit *e, fst_plan *p, uint32_t most) {
   uint32_t sizes[FST_PLAN_PRODUCTS] = {0};
   p->group_count = p->group_size = 0;
@@ -63,6 +78,7 @@ static void products_group(const fst_emit *e, fst_plan *p, uint32_t most) {
     if (group == p->group_count) p->group_count++;
     if (++sizes[group] > p->group_size) p->group_size = sizes[group];
   }
+  p->group_heads = heads_of_group(p);
   p->lefts = sides_of_group(e, p, false);
   p->rights = sides_of_group(e, p, true);
 }
@@ -89,7 +105,7 @@ static double tiling_cycles(const fst_plan *p, int64_t rows, int64_t vectors, in
 }
 
 static bool tile_fits(const fst_plan *p, int64_t rows, int64_t vectors) {
-  int64_t registers = p->target->vector_registers, accumulators = rows * vectors * p->group_size;
+  int64_t registers = p->target->vector_registers, accumulators = rows * vectors * p->group_heads;
   int64_t operands = rows == 1 ? 2 : vectors * p->rights + 1;
   // Tall narrow tiles make the scheduler hoist their many broadcasts.
   // What finishes the sums keeps a few constants in registers all the same: zero, whole numbers.

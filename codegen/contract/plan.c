@@ -133,6 +133,64 @@ static bool plan_products(const fst_emit *e, fst_plan *p, uint32_t lane) {
   return ok && p->product_count;
 }
 
+// ---- sums of sums ----
+// Products that are only added to each other (the branches of a residual block, the two parts of a gate) share their
+// accumulators: the first of them has them, the others go on where it ended and count for 0 afterwards.
+
+static int product_of(const fst_emit *e, const fst_plan *p, fst_kx x) {
+  for (uint32_t i = 0; i < p->product_count; i++)
+    if (fst_kx_eq(p->products[i].sum, e->twin[x.id])) return (int)i;
+  return -1;
+}
+
+typedef struct sums_walk { const fst_emit *e; fst_plan *p; uint32_t *uses; bool *seen, *joined; } sums_walk;
+
+// How often each expression above the sums is used.
+static void uses_count(sums_walk *w, fst_kx x) {
+  x = w->e->twin[x.id];
+  if (w->uses[x.id]++ || product_of(w->e, w->p, x) >= 0) return;
+  const fst_kx_data *data = fst_emit_get(w->e, x);
+  for (uint32_t i = 0; i < data->arg_count; i++) uses_count(w, data->args[i]);
+}
+
+// Sums below an addition, through additions that nothing else uses; the first is `*head` (-1: none yet).
+static void sums_join(sums_walk *w, fst_kx x, int *head) {
+  x = w->e->twin[x.id];
+  const fst_kx_data *data = fst_emit_get(w->e, x);
+  int number = product_of(w->e, w->p, x);
+  if (w->uses[x.id] != 1) return;
+  if (number >= 0) {
+    if (*head < 0) *head = number;
+    if (w->p->products[*head].dtype == w->p->products[number].dtype) w->p->products[number].head = (uint32_t)*head;
+    return;
+  }
+  if (data->kind != FST_KX_PRIM || data->prim != FST_PRIM_ADD) return;
+  w->joined[x.id] = true;
+  for (uint32_t i = 0; i < data->arg_count; i++) sums_join(w, data->args[i], head);
+}
+
+static void sums_visit(sums_walk *w, fst_kx x) {
+  x = w->e->twin[x.id];
+  const fst_kx_data *data = fst_emit_get(w->e, x);
+  if (w->seen[x.id] || product_of(w->e, w->p, x) >= 0) return;
+  w->seen[x.id] = true;
+  int head = -1;
+  bool is_top = data->kind == FST_KX_PRIM && data->prim == FST_PRIM_ADD && !w->joined[x.id];
+  for (uint32_t i = 0; i < data->arg_count && is_top; i++) sums_join(w, data->args[i], &head);
+  for (uint32_t i = 0; i < data->arg_count; i++) sums_visit(w, data->args[i]);
+}
+
+static void plan_sums(const fst_emit *e, fst_plan *p) {
+  fst_arena arena;
+  fst_arena_init(&arena);
+  size_t count = e->kernel->exprs.len;
+  sums_walk w = {e, p, FST_NEW_ARRAY(&arena, uint32_t, count), FST_NEW_ARRAY(&arena, bool, count), FST_NEW_ARRAY(&arena, bool, count)};
+  for (uint32_t i = 0; i < p->product_count; i++) p->products[i].head = i;
+  for (uint32_t i = 0; i < p->root_count; i++) uses_count(&w, p->roots[i]);
+  for (uint32_t i = 0; i < p->root_count; i++) sums_visit(&w, p->roots[i]);
+  fst_arena_deinit(&arena);
+}
+
 // Reductions that are no products of this plan must be done outside its loops: they may depend on outer
 // variables only.
 static bool others_visit(const fst_emit *e, const fst_plan *p, bool *seen, fst_kx x, const uint64_t *outer) {
@@ -225,6 +283,7 @@ static bool lane_is_possible(const fst_emit *e, const fst_plan *p, uint32_t posi
 static bool plan_try(fst_emit *e, const fst_plan *base, int lane, fst_plan *out) {
   *out = *base;
   if (!lane_is_possible(e, out, (uint32_t)lane) || !plan_products(e, out, out->stmt->vars[lane])) return false;
+  plan_sums(e, out);
   plan_roles(e, out, lane);
   return others_are_outside(e, out);
 }

@@ -40,6 +40,7 @@ typedef struct fst_product {
   uint32_t depth_count;
   uint32_t still[FST_PLAN_DEPTH], still_count;  // summed variables that stand at 0
   uint32_t group;                   // products of one group share their loops
+  uint32_t head;                    // the product whose accumulators this one adds to: itself, or one that it is only added to
   uint64_t staged;                  // where in scratch a STAGED right side has its panel
 } fst_product;
 
@@ -81,6 +82,7 @@ typedef struct fst_plan {
   fst_product products[FST_PLAN_PRODUCTS];
   uint32_t product_count, group_count, group_size;  // products of the largest group
   uint32_t lefts, rights;        // sides that differ among these
+  uint32_t group_heads;          // most that have accumulators of their own in one group
   uint32_t within;               // how many of the outer variables, the last ones, run inside copies of right sides
   fst_copy copies[2 * FST_PLAN_PRODUCTS];
   uint32_t copy_count;

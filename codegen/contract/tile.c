@@ -18,7 +18,7 @@ typedef struct tile {
 } tile;
 
 static LLVMValueRef *tile_acc(const tile *t, uint32_t product, uint32_t row, uint32_t vector) {
-  return &t->acc[(product * t->rows + row) * t->vectors + vector];
+  return &t->acc[(t->p->products[product].head * t->rows + row) * t->vectors + vector];
 }
 
 static uint32_t var_of(const fst_plan *p, int position) { return p->stmt->vars[position]; }
@@ -354,11 +354,18 @@ typedef struct group { const tile *t; uint32_t products[FST_PLAN_PRODUCTS], coun
 
 static const fst_product *group_first(const group *g) { return &g->t->p->products[g->products[0]]; }
 
+// Whether an earlier product of the group has the same accumulators.
+static bool group_has(const group *g, uint32_t number) {
+  for (uint32_t i = 0; i < number; i++)
+    if (g->t->p->products[g->products[i]].head == g->t->p->products[g->products[number]].head) return true;
+  return false;
+}
+
 static uint32_t group_carries(const group *g, LLVMValueRef *out) {
   const tile *t = g->t;
   uint32_t used = 0;
   for (uint32_t i = 0; i < g->count; i++)
-    for (uint32_t k = 0; k < t->rows * t->vectors; k++) out[used++] = *tile_acc(t, g->products[i], k / t->vectors, k % t->vectors);
+    for (uint32_t k = 0; k < t->rows * t->vectors && !group_has(g, i); k++) out[used++] = *tile_acc(t, g->products[i], k / t->vectors, k % t->vectors);
   return used;
 }
 
@@ -366,7 +373,7 @@ static void group_take(const group *g, const LLVMValueRef *from) {
   const tile *t = g->t;
   uint32_t used = 0;
   for (uint32_t i = 0; i < g->count; i++)
-    for (uint32_t k = 0; k < t->rows * t->vectors; k++) *tile_acc(t, g->products[i], k / t->vectors, k % t->vectors) = from[used++];
+    for (uint32_t k = 0; k < t->rows * t->vectors && !group_has(g, i); k++) *tile_acc(t, g->products[i], k / t->vectors, k % t->vectors) = from[used++];
 }
 
 static LLVMValueRef depth_count_value(fst_emit *e, const fst_depth *depth) {
@@ -435,8 +442,6 @@ static void group_run(fst_emit *e, const tile *t, uint32_t number) {
   size_t mark = fst_emit_scope_open(e);
   for (uint32_t i = 0; i < g.count; i++) {
     const fst_product *product = &t->p->products[g.products[i]];
-    LLVMTypeRef type = fst_emit_vector_type(fst_llvm_value_type(e->unit, product->dtype), t->lanes);
-    for (uint32_t k = 0; k < t->rows * t->vectors; k++) *tile_acc(t, g.products[i], k / t->vectors, k % t->vectors) = LLVMConstNull(type);
     for (uint32_t k = 0; k < product->still_count; k++) fst_emit_var_bind(e, product->still[k], fst_emit_int(e, 0), false);
   }
   group_level(e, &g, 0);
@@ -458,11 +463,16 @@ static void finish_point(fst_emit *e, const tile *t, LLVMValueRef row, LLVMValue
   fst_emit_scope_close(e, mark);
 }
 
+// What stands for a product's own sum when another has it in its accumulators.
+static LLVMValueRef product_sum(const tile *t, uint32_t product, LLVMValueRef acc) {
+  return t->p->products[product].head == product ? acc : LLVMConstNull(LLVMTypeOf(acc));
+}
+
 static void finish_straight(fst_emit *e, const tile *t) {
   LLVMValueRef sums[FST_PLAN_PRODUCTS];
   for (uint32_t r = 0; r < t->rows; r++)
     for (uint32_t v = 0; v < t->vectors; v++) {
-      for (uint32_t i = 0; i < t->p->product_count; i++) sums[i] = *tile_acc(t, i, r, v);
+      for (uint32_t i = 0; i < t->p->product_count; i++) sums[i] = product_sum(t, i, *tile_acc(t, i, r, v));
       finish_point(e, t, plus(e, t->row, r), plus(e, t->panel->column, (int64_t)v * t->lanes), vector_mask(e, t, v), sums);
     }
 }
@@ -474,6 +484,7 @@ static void finish_looped(fst_emit *e, const tile *t) {
   LLVMValueRef slots[FST_PLAN_PRODUCTS], sums[FST_PLAN_PRODUCTS];
   for (uint32_t i = 0; i < t->p->product_count; i++) {
     types[i] = LLVMTypeOf(*tile_acc(t, i, 0, 0));
+    if (t->p->products[i].head != i) continue;
     slots[i] = fst_emit_alloca(e, LLVMArrayType2(types[i], each), 64);
     for (uint32_t k = 0; k < each; k++)
       LLVMBuildStore(e->b, *tile_acc(t, i, k / t->vectors, k % t->vectors), gep(e, types[i], slots[i], fst_emit_int(e, k)));
@@ -482,7 +493,8 @@ static void finish_looped(fst_emit *e, const tile *t) {
   fst_loop_begin(e, &rows, fst_emit_int(e, 0), fst_emit_int(e, t->rows), 1, false, NULL, 0);
   fst_loop_begin(e, &vectors, fst_emit_int(e, 0), fst_emit_int(e, t->vectors), 1, false, NULL, 0);
   LLVMValueRef at = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, rows.iv, fst_emit_int(e, t->vectors), ""), vectors.iv, "");
-  for (uint32_t i = 0; i < t->p->product_count; i++) sums[i] = LLVMBuildLoad2(e->b, types[i], gep(e, types[i], slots[i], at), "");
+  for (uint32_t i = 0; i < t->p->product_count; i++)
+    sums[i] = t->p->products[i].head == i ? LLVMBuildLoad2(e->b, types[i], gep(e, types[i], slots[i], at), "") : LLVMConstNull(types[i]);
   LLVMValueRef shift = LLVMBuildMul(e->b, vectors.iv, fst_emit_int(e, t->lanes), ""), mask = NULL;
   if (t->panel->left_columns && t->lanes > 1) {
     // Whole vectors have more columns left than lanes; the comparison is in 32 bits, so bound them.
@@ -513,6 +525,9 @@ static void tile_run(fst_emit *e, const fst_plan *p, const fst_panel *panel, uin
     fst_window_run(e, p, panel, rows, t.acc);
     row_unbind(e, &t);
   }
+  for (uint32_t i = 0; i < p->product_count; i++)
+    for (uint32_t k = 0; k < rows * t.vectors && !p->window; k++)
+      *tile_acc(&t, i, k / t.vectors, k % t.vectors) = LLVMConstNull(fst_emit_vector_type(fst_llvm_value_type(e->unit, p->products[i].dtype), t.lanes));
   for (uint32_t i = 0; i < p->group_count && !p->window; i++) group_run(e, &t, i);
   fst_emit_constants_far(e, p->far_constants);
   if (epilogue_weight(e, p) * rows * panel->vectors > EPILOGUE_COPIES) finish_looped(e, &t);

@@ -44,7 +44,7 @@ double fst_window_tile(fst_plan *p) {
   int64_t tiles = (p->rows + most - 1) / most;
   p->tile_rows = (uint32_t)((p->rows + tiles - 1) / tiles);
   p->vectors = 1;
-  p->group_count = p->group_size = p->lefts = p->rights = 1;
+  p->group_count = p->group_size = p->group_heads = p->lefts = p->rights = 1;
   p->products[0].group = 0;
   int64_t vectors = p->columns < 0 ? 12 : (p->columns + p->lanes - 1) / p->lanes;
   return (double)(p->rows * vectors) * 0.75;  // for one tap: half a cycle, and its share of the loads
