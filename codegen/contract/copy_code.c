@@ -23,9 +23,7 @@ static void fetch_next(fst_emit *e, const copy_loop *l) {
   if (step.kind != FST_STEP_CONST || bytes <= 0 || bytes > FETCHED_AHEAD) return;
   LLVMValueRef at = LLVMBuildAdd(e->b, fst_emit_offset(e, load->index, load->args), fst_emit_int(e, step.value), "");
   LLVMValueRef ptr = LLVMBuildGEP2(e->b, fst_llvm_memory_type(e->unit, load->dtype), e->buffers[load->index], &at, 1, "");
-  LLVMTypeRef types[] = {e->unit->ptr};
-  LLVMValueRef args[] = {ptr, LLVMConstInt(e->unit->i32, 0, 0), LLVMConstInt(e->unit->i32, bytes <= FETCHED_NEAR ? 3 : 2, 0), LLVMConstInt(e->unit->i32, 1, 0)};
-  fst_llvm_intrinsic(e->unit, "llvm.prefetch", types, 1, args, 4);
+  fst_emit_prefetch(e, ptr, false, bytes <= FETCHED_NEAR ? 1 : 2);
 }
 
 static void copy_take(fst_emit *e, void *context) {

@@ -97,7 +97,7 @@ static double tile_cycles(const fst_plan *p, int64_t rows, int64_t vectors) {
 
 static double tiling_cycles(const fst_plan *p, int64_t rows, int64_t vectors, int64_t all_rows, int64_t all_vectors) {
   int64_t full_r = all_rows / rows, rest_r = all_rows % rows, full_v = all_vectors / vectors, rest_v = all_vectors % vectors;
-  double total = (double)(full_r * full_v) * tile_cycles(p, rows, vectors);
+  double total = (double)(full_r * full_v) * tile_cycles(p, rows, vectors) * (p->packed && FST_PACK_PANEL % (vectors * p->lanes) ? 1.06 : 1);
   if (rest_r) total += (double)full_v * tile_cycles(p, rest_r, vectors);
   if (rest_v) total += (double)full_r * tile_cycles(p, rows, rest_v);
   if (rest_r && rest_v) total += tile_cycles(p, rest_r, rest_v);
@@ -200,7 +200,7 @@ static double extents_of(const fst_emit *e, const fst_plan *p, const uint32_t *p
   return total;
 }
 
-static double depth_of(const fst_product *product) {
+double fst_plan_steps(const fst_product *product) {
   double total = 1;
   for (uint32_t i = 0; i < product->depth_count; i++) total *= guessed(product->depth[i].count);
   return total;
@@ -229,12 +229,24 @@ static uint32_t constants_of(const fst_emit *e, const fst_plan *p) {
   return count;
 }
 
+static bool has_constant_right(const fst_emit *e, const fst_plan *p) {
+  bool found = false;
+  for (uint32_t i = 0; i < p->product_count; i++) {
+    fst_accesses accesses = {0};
+    fst_emit_accesses(e, p->products[i].right.factors, p->products[i].right.count, &accesses);
+    for (size_t a = 0; a < accesses.len; a++) found |= e->constants && e->constants[accesses.data[a].buffer];
+    fst_vec_free(&accesses);
+  }
+  return found;
+}
+
 double fst_tile_choose(const fst_emit *e, fst_plan *p) {
   p->far_constants = constants_of(e, p) > 1;
+  p->packed = has_constant_right(e, p) && fst_plan_steps(&p->products[0]) * FST_PACK_PANEL * 4 <= (double)p->target->l2_bytes * FST_AHEAD_SHARE;
   plan_lanes(p);
   double inner = extents_of(e, p, p->inner, p->inner_count), step = p->window ? fst_window_tile(p) : plan_rows(e, p), depth = 0;
   for (uint32_t i = 0; i < p->product_count; i++)
-    if (depth_of(&p->products[i]) > depth) depth = depth_of(&p->products[i]);
+    if (fst_plan_steps(&p->products[i]) > depth) depth = fst_plan_steps(&p->products[i]);
   return step * depth * inner * extents_of(e, p, p->outer, p->outer_count);
 }
 
@@ -292,7 +304,7 @@ static double right_cycles(fst_emit *e, const fst_plan *p, uint32_t number) {
   fst_vec_free(&accesses);
   if (!cycles) return 0;
   double copy = copy_cycles(e, p, number, true);
-  return copy >= 0 ? copy : cycles * depth_of(product) * vectors_of(p) * extents_of(e, p, p->outer, p->outer_count);
+  return copy >= 0 ? copy : cycles * fst_plan_steps(product) * vectors_of(p) * extents_of(e, p, p->outer, p->outer_count);
 }
 
 // Scalars far apart are a line of the cache each, which no prefetcher foresees if they are in different pages soon.
@@ -302,7 +314,7 @@ static double left_cycles(fst_emit *e, const fst_plan *p, uint32_t number) {
   double tiles = vectors_of(p) / p->vectors * guessed(p->rows) / p->tile_rows * extents_of(e, p, p->inner, p->inner_count) * extents_of(e, p, p->outer, p->outer_count), cycles = 0;
   if (product->left.mask.id) {
     double copy = copy_cycles(e, p, number, false);
-    return copy >= 0 ? copy : 20 * depth_of(product) * tiles * p->tile_rows;
+    return copy >= 0 ? copy : 20 * fst_plan_steps(product) * tiles * p->tile_rows;
   }
   fst_emit_accesses(e, product->left.factors, product->left.count, &accesses);
   for (size_t i = 0; i < accesses.len; i++) {
@@ -312,7 +324,7 @@ static double left_cycles(fst_emit *e, const fst_plan *p, uint32_t number) {
     else if (step.value >= 16) cycles += 1;
   }
   fst_vec_free(&accesses);
-  return cycles * depth_of(product) * tiles;
+  return cycles * fst_plan_steps(product) * tiles;
 }
 
 double fst_plan_other_cycles(fst_emit *e, const fst_plan *p) {

@@ -7,7 +7,7 @@
 
 #include "codegen/contract/plan.h"
 
-enum { PACK_MAX_BYTES = 1 << 30, PACK_PANEL = 64, WIDEST_VECTOR = 16, STAGED_TILES = 8, TURNED_STEP = 16 };
+enum { PACK_MAX_BYTES = 1 << 30, WIDEST_VECTOR = 16, STAGED_TILES = 8, TURNED_STEP = 16 };
 
 // ---- leaves: loads that stand for themselves, not for an index, and not behind a select ----
 
@@ -103,7 +103,7 @@ static bool pack_batches(const fst_emit *e, const fst_plan *p, fst_kx load, fst_
 // A row of a panel is what the widest tile reads at once. No vector of any target crosses the end of a panel: vectors are powers
 // of two and begin at multiples of themselves.
 static int64_t panel_columns(int64_t columns) {
-  if (columns >= PACK_PANEL) return PACK_PANEL;
+  if (columns >= FST_PACK_PANEL) return FST_PACK_PANEL;
   int64_t panel = WIDEST_VECTOR;
   while (panel > 1 && panel / 2 >= columns) panel /= 2;
   return (columns + panel - 1) / panel * panel;

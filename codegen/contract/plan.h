@@ -12,6 +12,10 @@
 
 enum { FST_PLAN_PRODUCTS = 24, FST_PLAN_FACTORS = 6, FST_PLAN_LEAVES = 6, FST_PLAN_DEPTH = 6 };
 
+// Columns of a packed panel, and the part of the second cache that the next one may take.
+enum { FST_PACK_PANEL = 64 };
+#define FST_AHEAD_SHARE 0.375
+
 typedef enum { FST_LEAF_MEMORY, FST_LEAF_PACKED, FST_LEAF_COPY, FST_LEAF_STAGED } fst_leaf_kind;
 
 // An expression of an operand that is read by walking a pointer.
@@ -88,6 +92,7 @@ typedef struct fst_plan {
   uint32_t copy_count;
   int64_t columns, rows;         // -1: known at run time
   uint32_t lanes, vectors, tile_rows;
+  bool packed;                   // a right side is constant, and the second cache holds two of its panels
   bool far_constants;            // what finishes the sums reads its constants from memory
   bool conditional;              // some extent may be zero
 } fst_plan;
@@ -107,6 +112,7 @@ bool fst_plan_depends(const fst_emit *e, const fst_plan *p, bool right, uint32_t
 void fst_plan_regroup(fst_plan *p);
 // One operand, up to the names of the variables summed over.
 bool fst_plan_same_side(const fst_emit *e, const fst_product *a, const fst_product *b, bool right);
+double fst_plan_steps(const fst_product *product);  // of its sum, guessed where known at run time only
 // cost.c: chooses tile and groups of products for a plan whose roles are settled; the cycles of its loops over the sums.
 double fst_tile_choose(const fst_emit *e, fst_plan *p);
 double fst_plan_other_cycles(fst_emit *e, const fst_plan *p);  // of operands and results
@@ -137,6 +143,8 @@ void fst_window_run(fst_emit *e, const fst_plan *p, const fst_panel *panel, uint
 // Panels whose columns lie apart are brought together in scratch memory, one at a time.
 bool fst_stage_make(fst_emit *e, const fst_plan *p, fst_product *product);
 void fst_stage_emit(fst_emit *e, const fst_plan *p, const fst_product *product, const fst_panel *panel);
+// fetch.c: `bind` makes a row of the tile the one where we are.
+void fst_fetch_results(fst_emit *e, const fst_plan *p, const fst_panel *panel, uint32_t rows, void (*bind)(fst_emit *e, const void *tile, uint32_t row), void (*unbind)(fst_emit *e, const void *tile), const void *tile);
 // tile.c
 void fst_lanes_enter(fst_emit *e, const fst_plan *p, LLVMValueRef base, LLVMValueRef mask);
 void fst_lanes_leave(fst_emit *e, const fst_plan *p);

@@ -209,9 +209,13 @@ static void row_set(fst_emit *e, const fst_plan *p, LLVMValueRef row) {
   fst_emit_var_bind(e, var_of(p, p->row), row, false);
 }
 
-static void row_bind(fst_emit *e, const tile *t, uint32_t row) { row_set(e, t->p, plus(e, t->row, row)); }
+static void row_bind(fst_emit *e, const void *context, uint32_t row) {
+  const tile *t = context;
+  row_set(e, t->p, plus(e, t->row, row));
+}
 
-static void row_unbind(fst_emit *e, const tile *t) {
+static void row_unbind(fst_emit *e, const void *context) {
+  const tile *t = context;
   if (t->p->row >= 0) fst_emit_var_unbind(e, var_of(t->p, t->p->row));
   if (t->p->row2 >= 0) fst_emit_var_unbind(e, var_of(t->p, t->p->row2));
 }
@@ -388,6 +392,46 @@ static void group_unbind(fst_emit *e, const group *g, uint32_t level) {
   for (uint32_t i = 0; i < g->count; i++) fst_emit_var_unbind(e, g->t->p->products[g->products[i]].depth[level].var);
 }
 
+// ---- the next panel of weights ----
+// Where rows are few, a panel is used up before it could be read from memory again: while one is used, the lines of the next are
+// fetched, shared out among the tiles that use it.
+typedef struct ahead { LLVMValueRef ptr[4], step; uint32_t count; } ahead;
+
+static int64_t tiles_of(const tile *t, const fst_emit *e) {
+  int64_t tiles = (t->p->rows + t->p->tile_rows - 1) / t->p->tile_rows;
+  for (uint32_t i = 0; i < t->p->inner_count; i++) tiles *= fst_plan_extent(e, t->p, t->p->inner[i]);
+  return tiles;
+}
+
+static ahead ahead_make(fst_emit *e, const tile *t, const step *s) {
+  enum { LEAST_BYTES = 256 << 10, MOST_TILES = 40, LINE = 64 };
+  ahead a = {.count = 0};
+  const fst_side *side = &s->product->right;
+  if (!t->p->packed || side->leaf_count != 1 || side->leaves[0].kind != FST_LEAF_PACKED || t->p->rows < 0 || t->p->row < 0) return a;
+  const fst_pack *pack = &e->packs.data[side->leaves[0].number];
+  int64_t size = (int64_t)pack->element_bytes, width = (int64_t)t->p->lanes * t->p->vectors, tiles = tiles_of(t, e);
+  int64_t lines = width * size / LINE, each = (lines + tiles - 1) / (tiles ? tiles : 1);
+  if (fst_pack_matrix_elements(pack) * size < LEAST_BYTES || tiles < 2 || tiles > MOST_TILES || !lines || each > 4 || pack->panel % width) return a;
+  const walker *w = &s->right[0];
+  LLVMValueRef start = w->vectors ? w->vectors[0] : w->ptr;
+  int64_t next = (width == w->panel ? w->panel_pitch : width) * size;
+  LLVMValueRef number = LLVMBuildUDiv(e->b, t->row, fst_emit_int(e, t->p->tile_rows), "");
+  a.step = w->step;
+  for (a.count = 0; a.count < each; a.count++) {
+    LLVMValueRef line = LLVMBuildURem(e->b, plus(e, LLVMBuildNSWMul(e->b, number, fst_emit_int(e, each), ""), a.count), fst_emit_int(e, lines), "");
+    LLVMValueRef at = plus(e, LLVMBuildNSWMul(e->b, line, fst_emit_int(e, LINE), ""), next);
+    a.ptr[a.count] = LLVMBuildGEP2(e->b, e->unit->i8, start, &at, 1, "");
+  }
+  return a;
+}
+
+static void ahead_emit(fst_emit *e, const ahead *a, LLVMValueRef at) {
+  for (uint32_t i = 0; i < a->count; i++) {
+    LLVMValueRef shift = LLVMBuildNSWMul(e->b, at, a->step, "");
+    fst_emit_prefetch(e, LLVMBuildGEP2(e->b, e->unit->i8, a->ptr[i], &shift, 1, ""), false, 2);
+  }
+}
+
 static void group_innermost(fst_emit *e, const group *g, uint32_t level) {
   const fst_depth *depth = &group_first(g)->depth[level];
   step *steps = FST_NEW_ARRAY(e->arena, step, g->count);
@@ -406,8 +450,10 @@ static void group_innermost(fst_emit *e, const group *g, uint32_t level) {
   fst_loop loop;
   LLVMValueRef carries[FST_LOOP_MAX_CARRIES];
   uint32_t used = group_carries(g, carries);
+  ahead next = g->count == 1 ? ahead_make(e, g->t, &steps[0]) : (ahead){.count = 0};
   fst_loop_begin(e, &loop, fst_emit_int(e, 0), depth_count_value(e, depth), 1, depth->count < 0, carries, used);
   group_take(g, loop.phis);
+  ahead_emit(e, &next, loop.iv);
   for (uint32_t i = 0; i < g->count; i++) step_emit(e, &steps[i], loop.iv);
   group_carries(g, carries);
   fst_loop_end(e, &loop, carries);
@@ -520,6 +566,7 @@ static uint32_t epilogue_weight(const fst_emit *e, const fst_plan *p) {
 static void tile_run(fst_emit *e, const fst_plan *p, const fst_panel *panel, uint32_t rows, LLVMValueRef row) {
   tile t = {p, panel, rows, panel->vectors, p->lanes, row, NULL};
   t.acc = FST_NEW_ARRAY(e->arena, LLVMValueRef, p->product_count * rows * panel->vectors);
+  fst_fetch_results(e, p, panel, rows, row_bind, row_unbind, &t);
   if (p->window) {
     row_bind(e, &t, 0);
     fst_window_run(e, p, panel, rows, t.acc);

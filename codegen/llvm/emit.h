@@ -145,6 +145,8 @@ LLVMValueRef fst_emit_at_base(fst_emit *e, fst_kx x);                           
 LLVMValueRef fst_emit_load_at(fst_emit *e, fst_dtype dtype, LLVMValueRef ptr);        // one element
 void fst_emit_store_at(fst_emit *e, fst_dtype dtype, LLVMValueRef ptr, LLVMValueRef value);
 
+// A hint: the line at `ptr`, which need not be valid, is wanted soon in the cache of that level (1 or 2).
+void fst_emit_prefetch(fst_emit *e, LLVMValueRef ptr, bool write, int level);
 LLVMValueRef fst_emit_scratch(fst_emit *e, uint64_t offset);                           // bytes into the scratch argument
 
 // ---- expr.c ----

@@ -48,6 +48,12 @@ LLVMValueRef fst_emit_scratch(fst_emit *e, uint64_t offset) {
   return LLVMBuildInBoundsGEP2(e->b, e->unit->i8, e->scratch, &at, 1, "");
 }
 
+void fst_emit_prefetch(fst_emit *e, LLVMValueRef ptr, bool write, int level) {
+  LLVMTypeRef types[] = {e->unit->ptr};
+  LLVMValueRef args[] = {ptr, LLVMConstInt(e->unit->i32, write, 0), LLVMConstInt(e->unit->i32, (uint64_t)(4 - level), 0), LLVMConstInt(e->unit->i32, 1, 0)};
+  fst_llvm_intrinsic(e->unit, "llvm.prefetch", types, 1, args, 4);
+}
+
 // ---- offsets ----
 
 LLVMValueRef fst_emit_at_base(fst_emit *e, fst_kx x) {
