@@ -271,6 +271,8 @@ static void launch_rows(fst_cu_kernel *m, fst_rows *r, fst_kx teams, fst_kx leng
     return;
   }
   bool is_known = fst_kx_is_int(m->sizes, length, &known);
+  // A row shorter than a warp's vectors: smaller ones, so that all lanes have some of it.
+  while (is_known && r->vector > 1 && known < (int64_t)WARP * r->vector) r->vector /= 2;
   for (int i = 0; i < 3; i++) {
     uint32_t needed = slots / sizes[i].part;
     int64_t most = (int64_t)sizes[i].lanes * needed;

@@ -9,6 +9,7 @@
 #include "codegen/cuda/emit.h"
 
 // Each adds launches for the statement and says true, or does nothing.
+bool fst_cu_transpose(fst_cu_kernel *m, const fst_kstmt *stmt);   // transpose.c
 bool fst_cu_pointwise(fst_cu_kernel *m, const fst_kstmt *stmt);   // pointwise.c
 bool fst_cu_gemm(fst_cu_kernel *m, const fst_kstmt *stmt);        // gemm.c
 bool fst_cu_rows(fst_cu_kernel *m, const fst_kstmt *stmt);        // rows.c

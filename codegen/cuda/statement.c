@@ -175,7 +175,7 @@ void fst_cu_statement(fst_cu_kernel *m, const fst_kstmt *stmt) {
   for (uint32_t i = 0; i < stmt->var_count; i++) p.order[i] = i;
   switch (stmt->kind) {
     case FST_KSTMT_MAP:
-      if (fst_cu_pointwise(m, stmt) || fst_cu_gemm(m, stmt) || fst_cu_rows(m, stmt)) return;
+      if (fst_cu_transpose(m, stmt) || fst_cu_pointwise(m, stmt) || fst_cu_gemm(m, stmt) || fst_cu_rows(m, stmt)) return;
       p.parallel = fst_cu_box(m->k, stmt, stmt->var_count);
       p.moves = true;
       p.point = map_point;

@@ -108,6 +108,22 @@ static void test_running(void **state) {
   }
 }
 
+// y[b, i, j] = x[b, j, i] + z[b, i, j]: read along one variable and written along another.
+static void test_transposed(void **state) {
+  (void)state;
+  const fst_dtype dtypes[] = {FST_F32, FST_F16, FST_I64, FST_BOOL, FST_U8};
+  const int64_t shapes[][3] = {{1, 16, 16}, {2, 33, 70}, {3, 64, 32}, {1, 100, 31}, {2, 0, 40}};
+  for (int d = 0; d < 5; d++)
+    for (int n = 0; n < 5; n++) {
+      maker m = maker_begin("transposed");
+      int64_t sizes[] = {shapes[n][0], shapes[n][1], shapes[n][2]}, turned[] = {shapes[n][0], shapes[n][2], shapes[n][1]};
+      uint32_t x = maker_buffer(&m, dtypes[d], 3, turned, false), z = maker_buffer(&m, dtypes[d], 3, sizes, false), y = maker_buffer(&m, dtypes[d], 3, sizes, true);
+      fst_kx b = var(&m), i = var(&m), j = var(&m), at[] = {b, i, j}, other[] = {b, j, i};
+      map_to(&m, at, sizes, 3, y, fst_kx_prim2(m.k, FST_PRIM_MAX, fst_kx_load(m.k, x, other), fst_kx_load(m.k, z, at)));
+      maker_run(&m, 0);
+    }
+}
+
 // Softmax along the first dim: rows lie side by side.
 static void test_softmax_columns(void **state) {
   (void)state;
@@ -237,6 +253,7 @@ static void test_turned_tiles(void **state) {
   TEST(test_norm_lengths) \
   TEST(test_reduce_lengths) \
   TEST(test_running) \
+  TEST(test_transposed) \
   TEST(test_reduce_parts) \
   TEST(test_softmax_columns)
 
