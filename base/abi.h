@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#define FST_ABI_VERSION 6
+#define FST_ABI_VERSION 7
 
 typedef enum {
   FST_TAG_NONE, FST_TAG_BOOL, FST_TAG_INT, FST_TAG_FLOAT,

@@ -19,6 +19,7 @@ typedef struct fst_device fst_device;         // opened
 typedef struct fst_stream fst_stream;         // a queue of work
 typedef struct fst_image fst_image;           // kernels, loaded
 typedef struct fst_function fst_function;     // one of them
+typedef struct fst_recording fst_recording;   // work to be done again and again
 
 typedef struct fst_device_facts {
   char name[128];          // "NVIDIA H100 80GB HBM3"
@@ -62,8 +63,16 @@ typedef struct fst_device_api {
   void (*unload)(fst_device *device, fst_image *image);
   // `shared_bytes`: the most that a launch of it will ask for beyond its own.
   fst_status (*find)(fst_device *device, fst_image *image, const char *name, uint32_t shared_bytes, fst_function **out);
-  // `args[i]` points at argument i, whose size the kernel knows.
-  fst_status (*launch)(fst_stream *stream, fst_function *function, const uint32_t grid[3], const uint32_t block[3], uint32_t shared_bytes, void **args);
+  // `args[i]` points at argument i, 8 bytes of which the kernel takes as many as it wants.
+  fst_status (*launch)(fst_stream *stream, fst_function *function, const uint32_t grid[3], const uint32_t block[3], uint32_t shared_bytes, void **args, uint32_t arg_count);
+
+  // ---- work that is done again ----
+  // Launches, copies on the device and clears between the two are recorded, not done. Meanwhile memory is taken without a
+  // stream, and nothing is copied from or to the host, or waited for. `out` NULL: what was recorded is thrown away.
+  fst_status (*record)(fst_stream *stream);
+  fst_status (*recorded)(fst_stream *stream, fst_recording **out);
+  fst_status (*replay)(fst_stream *stream, fst_recording *recording);
+  void (*forget)(fst_device *device, fst_recording *recording);   // it is not running any more
 } fst_device_api;
 
 #define FST_DEVICE_LIBRARY "fst_device_library"

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define FST_PLAN_MAGIC 0x314e4c50545346ull  // "FSTPLN1"
-#define FST_PLAN_VERSION 2
+#define FST_PLAN_VERSION 3
 #define FST_PLAN_CRC_BLOCK 1048576u  // weights.bin is checked in pieces of this size
 
 // Sizes and int values in patterns: a number, a symbol of the signature, or anything.
@@ -110,12 +110,16 @@ typedef struct fst_plan_pattern {
   int64_t number;          // INT: its value; LIST: its length; as a dim
 } fst_plan_pattern;
 
+enum {
+  FST_PLAN_SIGNATURE_REPEATS = 1,  // same arguments, same work and same results: no state, nothing that outlives the call
+};
 typedef struct fst_plan_signature {
   uint32_t args;                 // WORDS: one pattern per argument of the method
   uint32_t state, state_count;   // WORDS: slot, pattern; slot, pattern; ...
   uint32_t symbol_count;
   uint32_t entry;                // number in fst_code_header.entries, the same for every target
   uint32_t result_count;         // how many values the entry fills
+  uint32_t flags, pad;
   uint64_t arena_bytes;          // a hint; UINT64_MAX when known only at run time
 } fst_plan_signature;
 

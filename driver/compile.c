@@ -16,6 +16,7 @@
 #include "driver/plan_classes.h"
 #include "driver/signature.h"
 #include "driver/slot_form.h"
+#include "ir/effects.h"
 #include "ir/memory_plan.h"
 #include "passes/alias.h"
 
@@ -535,6 +536,7 @@ static void write_methods(compilation *c, const planned_list *planned, const_mak
         state[2 * s + 1] = form_pattern(t, g, c->forms.data[pm->form * slots + s]);
       }
       fst_plan_signature_add(t, args, state, (uint32_t)slots, fst_dims_symbol_count(g->dims), (uint32_t)p, 1, (uint64_t)fst_graph_plan(g)->fixed_bytes);
+      if (!fst_graph_effects(g)) fst_vec_last(&t->signatures).flags = FST_PLAN_SIGNATURE_REPEATS;
     }
   }
 }

@@ -34,11 +34,11 @@ static PyObject *model_wrap(module_state *state, fst_model *model) {
 }
 
 static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-  static char *names[] = {"path", "target", "worker", "compile_options", "bridge", "copy_weights", "verify_weights", "no_compile", "dynamic_shapes", "time_limit", "device", NULL};
+  static char *names[] = {"path", "target", "worker", "compile_options", "bridge", "copy_weights", "verify_weights", "no_compile", "dynamic_shapes", "time_limit", "device", "graphs", NULL};
   fst_open_options o = {.size = sizeof o};
   PyObject *path_bytes = NULL;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&|zzzzppppiz", names, PyUnicode_FSConverter, &path_bytes, &o.target, &o.worker, &o.compile_options,
-                                   &o.bridge, &o.copy_weights, &o.verify_weights, &o.no_compile, &o.dynamic_shapes, &o.time_limit, &o.device))
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&|zzzzppppizp", names, PyUnicode_FSConverter, &path_bytes, &o.target, &o.worker, &o.compile_options,
+                                   &o.bridge, &o.copy_weights, &o.verify_weights, &o.no_compile, &o.dynamic_shapes, &o.time_limit, &o.device, &o.graphs))
     return NULL;
   module_state *state = PyType_GetModuleState(type);
   const char *path = PyBytes_AsString(path_bytes);

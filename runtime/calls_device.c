@@ -34,56 +34,67 @@ static void *device_storage_new(fst_call *call, int64_t bytes) {
   return fst_ctx_own(ctx, storage, FST_TAG_STORAGE, sizeof *storage);
 }
 
-// One block that grows, in stream order: work that is still to be done with the old one comes first.
+// In the order of the stream; beside it while it records.
+static int32_t memory_take(fst_ctx *ctx, size_t bytes, void **out) {
+  fst_device_call *d = ctx->device;
+  return failed(ctx, d->accel->api->alloc(d->accel->device, d->is_recording ? NULL : d->stream, bytes, out), 0);
+}
+
+static bool scratch_push(fst_ctx *ctx, void *block) {
+  fst_device_memory *m = &ctx->device->memory;
+  if (m->scratch_len == m->scratch_cap) {
+    size_t cap = m->scratch_cap ? 2 * m->scratch_cap : 16;
+    void **scratch = realloc(m->scratch, cap * sizeof *scratch);
+    if (!scratch) return false;
+    m->scratch = scratch;
+    m->scratch_cap = cap;
+  }
+  m->scratch[m->scratch_len++] = block;
+  return true;
+}
+
+// One block that grows. Work that is still to be done with the old one comes first, so it is let go when the call ends.
 static void *grown(fst_ctx *ctx, void **block, size_t *have, int64_t bytes) {
   enum { GRAIN = 1 << 16 };
-  fst_device_call *d = ctx->device;
   if (*block && bytes >= 0 && (size_t)bytes <= *have) return *block;
-  if (bytes < 0 || bytes > INT64_MAX / 2) {
+  if (bytes < 0 || bytes > INT64_MAX / 2 || (*block && !scratch_push(ctx, *block))) {
     fst_ctx_raise_memory(ctx);
     return NULL;
   }
   size_t want = ((size_t)bytes / GRAIN + 1) * GRAIN;
-  d->accel->api->release(d->accel->device, d->stream, *block, 0);
   *block = NULL;
   *have = 0;
-  if (failed(ctx, d->accel->api->alloc(d->accel->device, d->stream, want, block), 0)) return *block = NULL;
+  if (memory_take(ctx, want, block)) return *block = NULL;
   *have = want;
   return *block;
 }
 
 static void *device_arena(fst_call *call, int64_t bytes) {
   fst_ctx *ctx = fst_ctx_of(call);
-  void *arena = grown(ctx, &ctx->device->arena, &ctx->device->arena_bytes, bytes);
-  ctx->arena_bytes = ctx->device->arena_bytes;   // for the report
+  fst_device_memory *m = &ctx->device->memory;
+  void *arena = grown(ctx, &m->arena, &m->arena_bytes, bytes);
+  ctx->arena_bytes = m->arena_bytes;   // for the report
   return arena;
 }
 
 void *fst_call_kernel_scratch(fst_call *call, int64_t bytes) {
   fst_ctx *ctx = fst_ctx_of(call);
-  return no_device(ctx) ? NULL : grown(ctx, &ctx->device->kernel_scratch, &ctx->device->kernel_scratch_bytes, bytes);
+  if (no_device(ctx)) return NULL;
+  return grown(ctx, &ctx->device->memory.kernel_scratch, &ctx->device->memory.kernel_scratch_bytes, bytes);
 }
 
 static void *device_scratch(fst_call *call, int64_t bytes) {
   fst_ctx *ctx = fst_ctx_of(call);
-  fst_device_call *d = ctx->device;
   void *memory = NULL;
-  if (d->scratch_len == d->scratch_cap) {
-    size_t cap = d->scratch_cap ? 2 * d->scratch_cap : 16;
-    void **scratch = realloc(d->scratch, cap * sizeof *scratch);
-    if (!scratch) {
-      fst_ctx_raise_memory(ctx);
-      return NULL;
-    }
-    d->scratch = scratch;
-    d->scratch_cap = cap;
-  }
   if (bytes < 0 || bytes > INT64_MAX / 2) {
     fst_ctx_raise_memory(ctx);
     return NULL;
   }
-  if (failed(ctx, d->accel->api->alloc(d->accel->device, d->stream, (size_t)bytes, &memory), 0)) return NULL;
-  return d->scratch[d->scratch_len++] = memory;
+  if (memory_take(ctx, (size_t)bytes, &memory)) return NULL;
+  if (scratch_push(ctx, memory)) return memory;
+  ctx->device->accel->api->release(ctx->device->accel->device, ctx->device->is_recording ? NULL : ctx->device->stream, memory, 0);
+  fst_ctx_raise_memory(ctx);
+  return NULL;
 }
 
 // ---- copies ----------------------------------------------------------------------------------------
@@ -92,6 +103,7 @@ int32_t fst_call_fetch(fst_call *call, void *to, const void *from, int64_t bytes
   fst_ctx *ctx = fst_ctx_of(call);
   if (no_device(ctx)) return 1;
   fst_device_call *d = ctx->device;
+  if (fst_device_call_settle(ctx)) return 1;   // what was wrong first is raised first
   fst_status status = fst_device_download(d->accel, to, from, bytes);
   if (status && d->last_kernel) status = fst_error_prefix(status, "a kernel failed (the last one was %s; FIRESTEEL_CUDA_SYNC=1 in the environment shows which)", d->last_kernel);
   return failed(ctx, status, 0);
@@ -101,12 +113,6 @@ int32_t fst_call_move(fst_call *call, void *to, const void *from, int64_t bytes)
   fst_ctx *ctx = fst_ctx_of(call);
   if (no_device(ctx)) return 1;
   return failed(ctx, ctx->device->accel->api->copy(ctx->device->stream, to, (size_t)bytes, from, (size_t)bytes, (size_t)bytes, 1), 0);
-}
-
-int32_t fst_call_clear(fst_call *call, void *to, int64_t bytes) {
-  fst_ctx *ctx = fst_ctx_of(call);
-  if (no_device(ctx)) return 1;
-  return failed(ctx, ctx->device->accel->api->clear(ctx->device->stream, to, (size_t)bytes), 0);
 }
 
 typedef struct run { int64_t size, to, from; } run;   // a dimension: how many steps of so many bytes
@@ -142,6 +148,51 @@ bool fst_device_copy_elements(fst_ctx *ctx, const fst_tensor_obj *to, const fst_
   return !failed(ctx, rows_copy(ctx->device, to->data, from->data, bytes, runs, count), 0);
 }
 
+// ---- reports ---------------------------------------------------------------------------------------
+
+enum { REPORT_BYTES = 3 * sizeof(int64_t), REPORTS_BYTES = FST_DEVICE_REPORTS * REPORT_BYTES };
+
+void *fst_call_report(fst_call *call, int64_t text, int64_t loc) {
+  fst_ctx *ctx = fst_ctx_of(call);
+  if (no_device(ctx)) return NULL;
+  fst_device_call *d = ctx->device;
+  const fst_device_api *api = d->accel->api;
+  if (d->report_count == FST_DEVICE_REPORTS && fst_device_call_settle(ctx)) return NULL;
+  fst_device_memory *m = &d->memory;
+  if (!m->reports) {
+    if (memory_take(ctx, REPORTS_BYTES, &m->reports)) return m->reports = NULL;
+    if (failed(ctx, api->clear(d->stream, m->reports, REPORTS_BYTES), loc)) return NULL;
+  }
+  d->settled = m->reports;
+  d->reported[d->report_count] = (fst_device_report){text, loc};
+  return (char *)m->reports + d->report_count++ * REPORT_BYTES;
+}
+
+int32_t fst_device_call_settle(fst_ctx *ctx) {
+  fst_device_call *d = ctx->device;
+  int64_t found[FST_DEVICE_REPORTS][3];
+  size_t count = d->report_count;
+  if (!count) return 0;
+  d->report_count = 0;
+  if (failed(ctx, fst_device_download(d->accel, found, d->settled, (int64_t)(count * REPORT_BYTES)), 0)) return 1;
+  for (size_t i = 0; i < count; i++) {
+    if (!found[i][0]) continue;
+    failed(ctx, d->accel->api->clear(d->stream, d->settled, REPORTS_BYTES), 0);   // for the next call
+    return fst_call_raise_text(&ctx->call, d->reported[i].text, 2, &found[i][1], d->reported[i].loc);
+  }
+  return 0;
+}
+
+int32_t fst_call_settle(fst_call *call) { return no_device(fst_ctx_of(call)) || fst_device_call_settle(fst_ctx_of(call)); }
+
+static int32_t device_raise(fst_call *call, int64_t cls, void *message, int64_t loc) {
+  return fst_device_call_settle(fst_ctx_of(call)) || fst_call_raise(call, cls, message, loc);
+}
+
+static int32_t device_raise_text(fst_call *call, int64_t text, int64_t count, const void *numbers, int64_t loc) {
+  return fst_device_call_settle(fst_ctx_of(call)) || fst_call_raise_text(call, text, count, numbers, loc);
+}
+
 // ---- kernels ---------------------------------------------------------------------------------------
 
 int32_t fst_call_launch(fst_call *call, int64_t kernel, int64_t x, int64_t y, int64_t z, const void *args, int64_t loc) {
@@ -158,8 +209,8 @@ int32_t fst_call_launch(fst_call *call, int64_t kernel, int64_t x, int64_t y, in
   const uint32_t grid[3] = {(uint32_t)x, (uint32_t)y, (uint32_t)z};
   d->work.launches++;
   d->last_kernel = name;
-  fst_status status = d->accel->api->launch(d->stream, ctx->bound->artifact->functions[kernel], grid, k->threads, k->shared_bytes, pointers);
-  if (!status && d->accel->is_synchronous) status = d->accel->api->stream_wait(d->stream);
+  fst_status status = d->accel->api->launch(d->stream, ctx->bound->artifact->functions[kernel], grid, k->threads, k->shared_bytes, pointers, k->arg_count);
+  if (!status && d->accel->is_synchronous && !d->is_recording) status = d->accel->api->stream_wait(d->stream);
   if (!status) return 0;
   return failed(ctx, fst_error_prefix(status, "kernel %s", name), loc);
 }
@@ -225,6 +276,8 @@ static int32_t device_fallback(fst_call *call, int64_t op, int64_t count, const 
 // ---- the table -------------------------------------------------------------------------------------
 
 // All other rows are the CPU's own.
+#define fst_call_raise device_raise
+#define fst_call_raise_text device_raise_text
 #define fst_call_storage_new device_storage_new
 #define fst_call_arena device_arena
 #define fst_call_scratch device_scratch

@@ -114,9 +114,11 @@ void fst_accel_release(fst_accel *a) {
 
 static _Thread_local fst_stream *current;
 static _Thread_local fst_device_work *current_work;
+static _Thread_local bool is_recording;
 
-void fst_device_stream_use(fst_stream *stream, fst_device_work *work) {
+void fst_device_stream_use(fst_stream *stream, fst_device_work *work, bool records) {
   current = stream;
+  is_recording = records;
   current_work = work;
 }
 
@@ -159,9 +161,10 @@ fst_status fst_device_storage_lend(fst_accel *accel, void *data, int64_t bytes, 
 fst_status fst_device_storage_make(fst_accel *accel, int64_t bytes, fst_storage_obj **out) {
   void *data;
   if (bytes < 0) return FST_FAIL(FST_ERR_RESOURCE, "out of memory");
-  FST_TRY(accel->api->alloc(accel->device, current, (size_t)bytes, &data));
+  fst_stream *stream = is_recording ? NULL : current;
+  FST_TRY(accel->api->alloc(accel->device, stream, (size_t)bytes, &data));
   fst_status status = fst_device_storage_lend(accel, data, bytes, NULL, NULL, out);
-  if (status) accel->api->release(accel->device, current, data, 0);
+  if (status) accel->api->release(accel->device, stream, data, 0);
   return status;
 }
 
@@ -170,10 +173,12 @@ fst_status fst_device_storage_make(fst_accel *accel, int64_t bytes, fst_storage_
 typedef fst_status (*transfer_fn)(const fst_device_api *api, fst_stream *stream, void *to, const void *from, size_t bytes);
 
 static fst_status send(const fst_device_api *api, fst_stream *stream, void *to, const void *from, size_t bytes) {
+  if (is_recording) return FST_FAIL(FST_ERR_UNSUPPORTED, "a graph cannot copy from the host");
   if (current_work) current_work->copies_in++;
   return api->upload(stream, to, from, bytes);
 }
 static fst_status fetch(const fst_device_api *api, fst_stream *stream, void *to, const void *from, size_t bytes) {
+  if (is_recording) return FST_FAIL(FST_ERR_UNSUPPORTED, "a graph cannot copy to the host");
   if (current_work) current_work->copies_out++;
   return api->download(stream, to, from, bytes);
 }

@@ -44,9 +44,10 @@ fst_status fst_device_download(fst_accel *accel, void *to, const void *from, int
 typedef struct fst_device_work {
   int64_t launches;
   int64_t copies_in, copies_out;   // of tensors and numbers between host and device
+  int64_t graphs;                  // replayed
 } fst_device_work;
 // Until the next time the functions above work in this stream of a call and count into `work`; NULL: each waits for what
-// it does. Of this thread.
-void fst_device_stream_use(fst_stream *stream, fst_device_work *work);
+// it does. While the stream records, memory is taken beside it, and what needs the host fails. Of this thread.
+void fst_device_stream_use(fst_stream *stream, fst_device_work *work, bool records);
 
 #endif

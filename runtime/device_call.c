@@ -1,5 +1,5 @@
 // The device's part of a call: its stream, its memory, and values on their way in and out.
-#include "runtime/device_call.h"
+#include "runtime/device_graph.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,14 +9,27 @@
 
 // ---- begin and end ---------------------------------------------------------------------------------
 
+static void scratch_free(fst_device_call *d, fst_device_memory *m) {
+  for (size_t i = 0; i < m->scratch_len; i++) d->accel->api->release(d->accel->device, d->stream, m->scratch[i], 0);
+  m->scratch_len = 0;
+}
+
+void fst_device_memory_free(fst_device_call *d, fst_device_memory *m) {
+  const fst_device_api *api = d->accel->api;
+  scratch_free(d, m);
+  api->release(d->accel->device, d->stream, m->arena, 0);
+  api->release(d->accel->device, d->stream, m->kernel_scratch, 0);
+  api->release(d->accel->device, d->stream, m->reports, 0);
+  free(m->scratch);
+  *m = (fst_device_memory){0};
+}
+
 void fst_device_call_destroy(fst_ctx *ctx) {
   fst_device_call *d = ctx->device;
-  const fst_device_api *api = d->accel->api;
-  api->release(d->accel->device, d->stream, d->arena, 0);
-  api->release(d->accel->device, d->stream, d->kernel_scratch, 0);
-  api->stream_destroy(d->stream);
+  fst_device_graphs_destroy(ctx);
+  fst_device_memory_free(d, &d->memory);
+  d->accel->api->stream_destroy(d->stream);
   fst_accel_release(d->accel);
-  free(d->scratch);
   free(d->pairs);
   free(d);
   ctx->device = NULL;
@@ -36,15 +49,17 @@ static fst_status device_call_make(fst_ctx *ctx, fst_accel *accel) {
   return NULL;
 }
 
-fst_status fst_device_call_begin(fst_ctx *ctx, fst_accel *accel, bool is_shared) {
+fst_status fst_device_call_begin(fst_ctx *ctx, fst_accel *accel, bool is_shared, uint32_t arg_count) {
   if (!ctx->device) FST_TRY(device_call_make(ctx, accel));
   fst_device_call *d = ctx->device;
   d->work = (fst_device_work){0};
+  d->report_count = 0;
+  d->arg_count = arg_count;
   d->last_kernel = NULL;
   FST_TRY(accel->api->enter(accel->device));
   d->is_entered = true;
   d->is_waited = false;
-  fst_device_stream_use(d->stream, &d->work);
+  fst_device_stream_use(d->stream, &d->work, false);
   ctx->call.calls = &fst_device_calls_table;
   return is_shared ? accel->api->stream_join(d->stream) : NULL;
 }
@@ -62,15 +77,14 @@ void fst_device_call_finish(fst_ctx *ctx) {
   fst_device_call *d = ctx->device;
   if (!d) return;
   if (d->is_entered && !d->is_waited) fst_error_free(d->accel->api->stream_wait(d->stream));   // the call has failed already
-  for (size_t i = 0; i < d->scratch_len; i++) d->accel->api->release(d->accel->device, d->stream, d->scratch[i], 0);
-  d->scratch_len = 0;
+  scratch_free(d, &d->memory);
   for (size_t i = 0; i < d->pair_count; i++) {
     fst_obj_release(&d->pairs[i].host->head);
     fst_obj_release(&d->pairs[i].device->head);
   }
   d->pair_count = 0;
   if (!d->is_entered) return;
-  fst_device_stream_use(NULL, NULL);
+  fst_device_stream_use(NULL, NULL, false);
   d->accel->api->leave(d->accel->device);
   d->is_entered = false;
 }
@@ -129,11 +143,16 @@ fst_status fst_device_pair_add(fst_device_call *d, fst_storage_obj *host, fst_st
   return NULL;
 }
 
+fst_status fst_device_check_there(const fst_accel *accel, const fst_storage_obj *storage) {
+  const fst_accel *there = fst_storage_accel(storage);
+  if (there == accel) return NULL;
+  return FST_FAIL(FST_ERR_INVALID, "a tensor lies on cuda:%d; this model runs on cuda:%d: pass it there, or from the CPU", there->index, accel->index);
+}
+
 static fst_status storage_send(fst_ctx *ctx, fst_storage_obj *from, fst_storage_obj **out) {
   fst_device_call *d = ctx->device;
   if (fst_storage_on_device(from)) {
-    int there = fst_storage_accel(from)->index;
-    if (fst_storage_accel(from) != d->accel) return FST_FAIL(FST_ERR_INVALID, "a tensor lies on cuda:%d; this model runs on cuda:%d: pass it there, or from the CPU", there, d->accel->index);
+    FST_TRY(fst_device_check_there(d->accel, from));
     *out = held(from);
     return NULL;
   }

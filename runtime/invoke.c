@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "runtime/buf.h"
-#include "runtime/device_call.h"
+#include "runtime/device_graph.h"
 #include "runtime/jit.h"
 #include "runtime/match.h"
 #include "runtime/model.h"
@@ -309,23 +309,6 @@ static void state_out(invocation *v, fst_val *state) {
   free(state);
 }
 
-// The results as one value with a reference for the caller: as it is, or None, or a tuple of several.
-static bool results_join(invocation *v, const fst_val *results, fst_val *out) {
-  uint32_t count = v->signature->result_count;
-  if (count == 1) {
-    *out = results[0];
-    fst_val_retain(out);
-    return true;
-  }
-  if (!count) {
-    *out = fst_val_none();
-    return true;
-  }
-  fst_tuple_obj *tuple = fst_tuple_make(count, results);
-  if (tuple) *out = fst_val_obj(tuple);
-  return tuple != NULL;
-}
-
 // Nothing that outlives the call in other hands may point into the artifact: neither results nor what was
 // put into the caller's containers.
 static bool arguments_detach(invocation *v) {
@@ -341,6 +324,23 @@ static bool arguments_detach(invocation *v) {
     if (!ok) return false;
   }
   return true;
+}
+
+// The results as one value with a reference for the caller: as it is, or None, or a tuple of several.
+static bool results_join(invocation *v, const fst_val *results, fst_val *out) {
+  uint32_t count = v->signature->result_count;
+  if (count == 1) {
+    *out = results[0];
+    fst_val_retain(out);
+    return true;
+  }
+  if (!count) {
+    *out = fst_val_none();
+    return true;
+  }
+  fst_tuple_obj *tuple = fst_tuple_make(count, results);
+  if (tuple) *out = fst_val_obj(tuple);
+  return tuple != NULL;
 }
 
 // ---- on a device ----
@@ -363,12 +363,41 @@ static fst_status device_begin(invocation *v) {
     v->there[i] = v->args[i];
     v->stays_there = v->stays_there || fst_val_has_tensor(&v->args[i], true);
   }
-  FST_TRY(fst_device_call_begin(v->ctx, v->model->program->accel, v->stays_there));
+  FST_TRY(fst_device_call_begin(v->ctx, v->model->program->accel, v->stays_there, v->arg_count));
   for (uint32_t i = 0; i < v->arg_count; i++) {
     fst_status status = fst_device_argument(v->ctx, &v->there[i]);
     if (status) return fst_error_prefix(status, "%s(): argument '%s'", v->method_name, fst_plan_text(v->plan, v->plan->args[v->plan->methods[v->method].args + i].name));
   }
   return NULL;
+}
+
+// A call that repeats as a graph: recorded when it is due, then replayed. False: it is to be run as usual.
+static bool graph_run(invocation *v, fst_val *results, fst_val *out, fst_status *out_status) {
+  const fst_artifact *a = v->bound->artifact;
+  fst_ctx *ctx = v->ctx;
+  if (!v->model->program->graphs || !(v->signature->flags & FST_PLAN_SIGNATURE_REPEATS)) return false;
+  fst_device_graph *g = fst_device_graph_due(ctx, a->accel, v->bound, v->signature_number, v->args, v->arg_count);
+  if (!g) return false;
+  v->stays_there = false;
+  for (uint32_t i = 0; i < v->arg_count; i++) v->stays_there = v->stays_there || fst_val_has_tensor(&v->args[i], true);
+  const fst_val *inputs;
+  fst_status status = fst_device_call_begin(ctx, a->accel, v->stays_there, v->arg_count);
+  if (!status && !fst_device_graph_is_ready(g)) {
+    bool recorded = fst_device_graph_begin(ctx, g, v->args, &inputs);
+    if (recorded) {
+      fst_val result;
+      bool ok = !fst_artifact_entry(a, v->signature->entry)(&ctx->call, inputs, results) && results_join(v, results, &result);
+      recorded = fst_device_graph_end(ctx, g, ok ? &result : NULL);
+    }
+    for (uint32_t i = 0; i < v->signature->result_count; i++) results[i] = fst_val_none();
+    if (!recorded) {
+      fst_device_call_finish(ctx);
+      return false;
+    }
+  }
+  if (!status) status = fst_device_graph_run(ctx, g, v->args, out);
+  *out_status = status;
+  return true;
 }
 
 // Also after an error of the model: what it had written until then is there to be seen.
@@ -380,6 +409,7 @@ static fst_status device_end(invocation *v, fst_val *result) {
   if (!status && !v->stays_there) status = fst_device_home(v->ctx, result);
   const fst_device_work *work = &v->ctx->device->work;
   __atomic_store_n(&v->model->device_work.launches, work->launches, __ATOMIC_RELAXED);
+  __atomic_store_n(&v->model->device_work.graphs, work->graphs, __ATOMIC_RELAXED);
   __atomic_store_n(&v->model->device_work.copies_in, work->copies_in, __ATOMIC_RELAXED);
   __atomic_store_n(&v->model->device_work.copies_out, work->copies_out, __ATOMIC_RELAXED);
   return status;
@@ -398,18 +428,21 @@ static fst_failure *code_run(invocation *v, fst_val *out) {
   ctx->call = (fst_call){.calls = &fst_calls_table, .weights = fst_artifact_weights(a), .state = state, .consts = a->consts};
   ctx->plan = &a->plan;
   ctx->fallback = fst_bridge_run;
-  fst_status device = a->accel ? device_begin(v) : NULL;
-  int32_t failed = device ? 1 : fst_artifact_entry(a, v->signature->entry)(&ctx->call, a->accel ? v->there : v->args, results);
+  fst_status device = NULL;
+  fst_val result = fst_val_none();
+  bool is_graph = a->accel && graph_run(v, results, &result, &device);
+  if (a->accel && !is_graph) device = device_begin(v);
+  int32_t failed = device ? 1 : is_graph ? 0 : fst_artifact_entry(a, v->signature->entry)(&ctx->call, a->accel ? v->there : v->args, results);
+  if (a->accel && !device && !failed) failed = fst_device_call_settle(ctx);
   __atomic_store_n(&v->model->flops, ctx->call.flops, __ATOMIC_RELAXED);
   __atomic_store_n(&v->model->weight_bytes, ctx->call.weight_bytes, __ATOMIC_RELAXED);
   state_out(v, state);
   fst_failure *failure = NULL;
-  fst_val result = fst_val_none();
   bool detached = arguments_detach(v);
   if (failed || ctx->raised.set) {
     if (!ctx->raised.set && !device) fst_ctx_raise(ctx, "RuntimeError", 0, "%s() failed without saying why", v->method_name);
     if (!device) failure = fst_failure_raised(&a->plan, &ctx->raised);
-  } else if (!results_join(v, results, &result)) {
+  } else if (!is_graph && !results_join(v, results, &result)) {
     failure = fst_failure_memory();
   } else if (!detached || !fst_val_detach(&result)) {
     failure = fst_failure_memory();
@@ -457,7 +490,7 @@ fst_failure *fst_model_invoke(fst_model *model, const fst_arguments *a, fst_var 
   fst_val result = fst_val_none();
   fst_failure *failure = invocation_run(&v, a, &result);
   if (v.is_locked) pthread_mutex_unlock(&model->lock);
-  if (v.there) fst_device_call_finish(v.ctx);
+  if (v.ctx && v.ctx->device) fst_device_call_finish(v.ctx);
   free(v.there);
   if (v.ctx) fst_model_return(model, v.ctx);
   if (v.args != v.few_args) free(v.args);

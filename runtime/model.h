@@ -60,6 +60,7 @@ typedef struct fst_program {
   fst_bridge_call_fn bridge_call;  // atomic; NULL until first needed
   fst_artifact_options artifact_options;
   fst_accel *accel;           // held; NULL: the CPU
+  bool graphs;                // calls that repeat are recorded and replayed there
   char *target;
   struct fst_jit *jit;        // NULL: compiled ahead, nothing will be compiled
   struct fst_names *names;    // texts that the public interface hands out; set before a model is handed out

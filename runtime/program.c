@@ -46,6 +46,7 @@ fst_status fst_program_create(const fst_open_options *options, fst_program **out
     fst_program_release(p);
     return status;
   }
+  p->graphs = options->graphs != 0;
   p->artifact_options = (fst_artifact_options){p->target, options->copy_weights != 0, options->verify_weights != 0, p->accel};
   *out = p;
   return NULL;

@@ -112,8 +112,8 @@ fst_failure *fst_report(fst_model *model, char **out) {
     const fst_device_facts *facts = p->accel->api->facts(p->accel->device);
     fst_buf_printf(&buf, ", \"device\": \"cuda:%d\", \"device_name\": ", p->accel->index);
     fst_buf_json(&buf, facts->name, strlen(facts->name));
-    fst_buf_printf(&buf, ", \"launches\": %" PRId64 ", \"copies_in\": %" PRId64 ", \"copies_out\": %" PRId64, __atomic_load_n(&work->launches, __ATOMIC_RELAXED),
-                   __atomic_load_n(&work->copies_in, __ATOMIC_RELAXED), __atomic_load_n(&work->copies_out, __ATOMIC_RELAXED));
+    fst_buf_printf(&buf, ", \"launches\": %" PRId64 ", \"copies_in\": %" PRId64 ", \"copies_out\": %" PRId64 ", \"graph\": %s", __atomic_load_n(&work->launches, __ATOMIC_RELAXED),
+                   __atomic_load_n(&work->copies_in, __ATOMIC_RELAXED), __atomic_load_n(&work->copies_out, __ATOMIC_RELAXED), __atomic_load_n(&work->graphs, __ATOMIC_RELAXED) ? "true" : "false");
   }
   fst_buf_putc(&buf, '}');
   char *text = fst_buf_take(&buf);

@@ -1,6 +1,6 @@
 """Times compiled models and kernels on this machine's GPU beside PyTorch:
 
-    bench.py FOLDER [--device cuda:0] [--json FILE] [--only TEXT]
+    bench.py FOLDER [--device cuda:0] [--json FILE] [--only TEXT] [--profile N]
 
 FOLDER is what tests/gpu/build.py and bench/gpu/build.py made. Kernels: the time of a round (kernels.py), as a share of what a copy
 reaches (or, products, of what PyTorch's take). Models: one call at a time, results ready, arguments and results on the device;
@@ -96,9 +96,26 @@ def latency(call):
     return statistics.median(seconds(call, 100)) * 1e6
 
 
+def profile_rows(name, ours, arguments, repeats=20):
+    """Where the time of a model goes: its kernels by the time of a call, as PyTorch's profiler sees them."""
+    ours(*arguments)
+    torch.cuda.synchronize()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        for _ in range(repeats):
+            ours(*arguments)
+        torch.cuda.synchronize()
+    events = sorted(profile.key_averages(), key=lambda e: -e.device_time_total)
+    total = sum(e.device_time_total for e in events) / repeats
+    row(profile=name, kernels_us=total, launches=sum(e.count for e in events) / repeats)
+    for event in events[:PROFILE]:
+        row(of=name, kernel=event.key[:90], us=event.device_time_total / repeats, calls=event.count / repeats)
+
+
 def model_row(name, ours, contestants, arguments):
     with torch.no_grad():
-        values = {"model": name, "ours_us": latency(lambda: ours(*arguments)), "launches": ours.report()["launches"]}
+        mine = ours.clone()(*arguments)   # before the state of any has changed
+        mine = mine[0] if isinstance(mine, tuple) else mine
+        values = {"model": name, "ours_us": latency(lambda: ours(*arguments)), "launches": ours.report()["launches"], "graph": ours.report()["graph"]}
         want = None
         for who, make in contestants:
             try:
@@ -107,13 +124,13 @@ def model_row(name, ours, contestants, arguments):
                 got = got[0] if isinstance(got, tuple) else got
                 if want is None:
                     want = got
-                    mine = ours(*arguments)
-                    mine = mine[0] if isinstance(mine, tuple) else mine
                     values["error"] = ((mine - want).norm() / want.norm()).item()
                 values[f"{who}_us"] = latency(lambda: call(*arguments))
             except Exception as error:  # noqa: BLE001 - Inductor needs Triton and a C compiler, which may not be there
                 values[who] = f"({type(error).__name__})"
     row(**values)
+    if PROFILE:
+        profile_rows(name, ours, arguments)
 
 
 def model_rows(folder, only):
@@ -124,7 +141,7 @@ def model_rows(folder, only):
             continue
         module, arguments = models.BUILD[name]()
         module, arguments = module.to(DEVICE), tuple(a.to(DEVICE) for a in arguments)
-        ours = firesteel.load(file, device=DEVICE)
+        ours = firesteel.load(file, device=DEVICE, graphs=True)
 
         def traced(module=module, arguments=arguments):
             return torch.jit.optimize_for_inference(torch.jit.trace(module, arguments, check_trace=False))
@@ -134,7 +151,7 @@ def model_rows(folder, only):
         model_row(name, ours, [("eager", lambda module=module: module), ("torchscript", traced), ("inductor", inductor)], arguments)
     if (folder / "silero.jit").exists() and (folder / "silero.fst").exists() and only in "silero":
         archive = torch.jit.load(str(folder / "silero.jit"), map_location=DEVICE).eval()
-        model_row("silero", firesteel.load(folder / "silero.fst", device=DEVICE), [("torchscript", lambda: archive)], (torch.randn(1, 512, device=DEVICE) * 0.1, 16000))
+        model_row("silero", firesteel.load(folder / "silero.fst", device=DEVICE, graphs=True), [("torchscript", lambda: archive)], (torch.randn(1, 512, device=DEVICE) * 0.1, 16000))
 
 
 def main():
@@ -143,11 +160,12 @@ def main():
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--only", default="")
+    parser.add_argument("--profile", type=int, default=0, metavar="N", help="show the N kernels that a model spends most time in")
     options = parser.parse_args()
     sys.path.insert(0, str(options.folder))
-    global firesteel, DEVICE
+    global firesteel, DEVICE, PROFILE
     import firesteel
-    DEVICE = options.device
+    DEVICE, PROFILE = options.device, options.profile
     print(f"{torch.cuda.get_device_name(DEVICE)}, torch {torch.__version__}")
     kernel_rows(options.folder, options.only)
     model_rows(options.folder, options.only)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "codegen/llvm/method_internal.h"
+#include "ir/effects.h"
 
 // ---- calls and errors ------------------------------------------------------------------------------
 
@@ -433,6 +434,7 @@ fst_status fst_llvm_method_emit(fst_llvm_unit *unit, struct fst_cuda_unit *devic
   m.symbols = FST_NEW_ARRAY(&m.arena, LLVMValueRef, m.symbol_count + 1);
   m.values = FST_NEW_ARRAY(&m.arena, ll_value, graph->values.len + 1);
   m.turns = (LLVMValueRef(*)[2])FST_NEW_ARRAY(&m.arena, LLVMValueRef, 2 * graph->values.len + 2);
+  m.has_effects = fst_graph_effects(graph) & FST_EFFECTS_LAST;
   open_function(&m, number);
   emit_arguments(&m);
   emit_arena(&m);

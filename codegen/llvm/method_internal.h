@@ -22,6 +22,7 @@ typedef struct ll_value {
 typedef struct method {
   fst_llvm_unit *u;
   struct fst_cuda_unit *device;     // NULL: tensors lie in the host's memory
+  bool has_effects;                 // the method may write, print or raise by itself: what is wrong before has to be told before
   const fst_graph *g;
   const fst_plan *plan;
   fst_blob *blob;

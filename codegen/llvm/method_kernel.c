@@ -53,7 +53,9 @@ typedef struct running {
   const LLVMValueRef *place;
   uint32_t output_count;
   LLVMValueRef *args;       // buffers, then params
-  LLVMValueRef *reports;    // by buffer: where a check reports, for the host to read; NULL: no check's buffer
+  LLVMValueRef *reports;    // by buffer: where a check reports, on the host; NULL: no check's buffer
+  fst_loc loc;
+  bool has_reports;         // on a device, where they are looked at later
 } running;
 
 // The bytes of every buffer that is a literal.
@@ -75,20 +77,31 @@ static LLVMValueRef output_place(const running *r, fst_value_id value) {
   return r->place[k];
 }
 
-enum { REPORT_BYTES = 24 };   // i64[3]
+// The runtime keeps what to say; "IndexError: text" names the class.
+static LLVMValueRef device_report(method *m, const fst_kernel_arg *arg, fst_loc loc) {
+  static const char builtins[] = "builtins.";
+  const char *cls = strncmp(arg->check_class, builtins, sizeof builtins - 1) ? arg->check_class : arg->check_class + sizeof builtins - 1;
+  const char *text = fst_arena_printf(&m->arena, "%s: %s", cls, arg->check_text);
+  LLVMValueRef args[] = {method_i64(m, fst_plan_message_add(m->tables, text)), method_loc(m, loc)};
+  LLVMValueRef report = method_call(m, METHOD_CALL_report, args, 2);
+  method_check_pointer(m, report);
+  return report;
+}
 
 static void fill_args(running *r, const int64_t *constant_offset) {
   method *m = r->m;
-  uint32_t at = 0, checks = 0;
+  uint32_t at = 0;
   for (uint32_t i = 0; i < r->low->buffers.len; i++) {
     const fst_kernel_arg *arg = &r->low->buffers.data[i];
     if (constant_offset[i] >= 0) {
       r->args[at++] = method_address(m, m->weights, constant_offset[i]);
+    } else if (arg->check_text && m->device) {
+      r->has_reports = true;
+      r->args[at++] = device_report(m, arg, r->loc);
     } else if (arg->check_text) {
       r->reports[i] = method_alloca(m, m->u->i64, 3);
-      if (!m->device) LLVMBuildStore(m->b, method_i64(m, 0), r->reports[i]);
-      r->args[at++] = m->device ? method_address(m, host_scratch(m, REPORT_BYTES * (checks + 1)), REPORT_BYTES * checks) : r->reports[i];
-      checks++;
+      LLVMBuildStore(m->b, method_i64(m, 0), r->reports[i]);
+      r->args[at++] = r->reports[i];
     } else {
       r->args[at++] = arg->is_output ? output_place(r, arg->value) : method_value(m, arg->value).a;
     }
@@ -121,33 +134,6 @@ void method_fetch(method *m, LLVMValueRef to, LLVMValueRef from, uint64_t bytes)
   method_check(m, method_call(m, METHOD_CALL_fetch, args, 3));
 }
 
-// The checks' buffers lie side by side: `bytes` of them, cleared before the kernel and fetched behind it.
-static uint64_t report_bytes(const running *r) {
-  uint64_t bytes = 0;
-  for (uint32_t i = 0; i < r->low->buffers.len; i++) bytes += r->reports[i] ? REPORT_BYTES : 0;
-  return bytes;
-}
-
-static void clear_reports(const running *r, uint64_t bytes) {
-  method *m = r->m;
-  if (!bytes) return;
-  LLVMValueRef args[] = {host_scratch(m, bytes), method_i64(m, (int64_t)bytes)};
-  method_check(m, method_call(m, METHOD_CALL_clear, args, 2));
-}
-
-static void fetch_reports(const running *r, uint64_t bytes) {
-  method *m = r->m;
-  if (!bytes) return;
-  LLVMValueRef here = method_alloca(m, m->u->i64, (uint32_t)(bytes / 8));
-  method_fetch(m, here, host_scratch(m, bytes), bytes);
-  int64_t at = 0;
-  for (uint32_t i = 0; i < r->low->buffers.len; i++) {
-    if (!r->reports[i]) continue;
-    r->reports[i] = method_address(m, here, at);
-    at += REPORT_BYTES;
-  }
-}
-
 static fst_status launch_kernel(running *r, const void *const *constants, fst_loc loc) {
   method *m = r->m;
   const fst_cuda_kernel *kernel;
@@ -157,8 +143,6 @@ static fst_status launch_kernel(running *r, const void *const *constants, fst_lo
   fill_args(r, kernel->constant_offset.data);
   const LLVMValueRef *params = r->args + r->low->buffers.len;
   method_count_work(m, r->low->kernel, params, kernel->constant_bytes);
-  uint64_t reports = report_bytes(r);
-  clear_reports(r, reports);
   if (kernel->scratch_bytes.id) {
     LLVMValueRef bytes = method_size_value(m, kernel->sizes, params, kernel->scratch_bytes), memory = method_call(m, METHOD_CALL_kernel_scratch, &bytes, 1);
     method_check_pointer(m, memory);
@@ -181,13 +165,14 @@ static fst_status launch_kernel(running *r, const void *const *constants, fst_lo
     args[5] = method_loc(m, loc);
     method_check(m, method_call(m, METHOD_CALL_launch, args, 6));
   }
-  fetch_reports(r, reports);
+  // Where nothing that the call does outlives its failure, reports can wait until it ends.
+  if (r->has_reports && m->has_effects) method_check(m, method_call(m, METHOD_CALL_settle, NULL, 0));
   return NULL;
 }
 
 fst_status method_kernel(method *m, const fst_lowered *low, const fst_value_id *outputs, const LLVMValueRef *place, uint32_t output_count, fst_loc loc, bool is_inlined) {
   uint32_t buffers = (uint32_t)low->buffers.len, params = (uint32_t)low->params.len;
-  running r = {m, low, outputs, place, output_count, FST_NEW_ARRAY(&m->arena, LLVMValueRef, buffers + params + 2), FST_NEW_ARRAY(&m->arena, LLVMValueRef, buffers + 1)};
+  running r = {m, low, outputs, place, output_count, FST_NEW_ARRAY(&m->arena, LLVMValueRef, buffers + params + 2), FST_NEW_ARRAY(&m->arena, LLVMValueRef, buffers + 1), loc, false};
   const void **constants = literal_buffers(m, low);
   // Numbers are the host's, and so is arithmetic on them.
   FST_TRY(m->device && !is_inlined ? launch_kernel(&r, constants, loc) : call_kernel(&r, constants, is_inlined));

@@ -67,6 +67,8 @@ typedef struct fst_open_options {
   int dynamic_shapes;           /* archives: compile with every size open from the first call on */
   int time_limit;               /* archives: seconds that reading or compiling may take each time; 0: 600 */
   const char *device;           /* "cuda" or "cuda:1": all tensors of the model live there; NULL or "cpu": the CPU */
+  int graphs;                   /* with a device: calls with sizes seen before run as one CUDA graph, where the model has no state,
+                                 * writes nothing and reads no values in between. Each graph (up to 16 a thread) has memory of its own */
 } fst_open_options;
 /* Opens compiled artifacts (.fst, compiled .neuropod as file or folder) directly. Any other archive is
  * compiled, by a worker process, when a method is first called with arguments of a kind not seen before. */
@@ -129,7 +131,7 @@ FST_API fst_failure *fst_infer_map(fst_model *model, const char *const *names, c
 /* JSON: fallback_ops (calls of each), signatures, compiles, kernels, arena_bytes, compile_ms, target; and of the call that
  * ended last flops and weight_bytes: what its products and convolutions computed (a multiply-add is two) and read of
  * the weights. With a device: its name, and of that call launches of kernels and copies_in and copies_out, copies of tensors
- * and numbers between the host and the device. Free with fst_string_free. */
+ * and numbers between the host and the device, and graph: was it replayed as one? Free with fst_string_free. */
 FST_API fst_failure *fst_report(fst_model *model, char **out_json);
 /* A method's IR at a stage ("imported", "inlined", "typed", "functional", "fused", "planned", "llvm", "asm"), from
  * the compiler; archives only. Stages from "typed" on show the arguments compiled for last. */

@@ -10,12 +10,13 @@ from firesteel._results import rebuilder
 
 
 def load(path, device="cpu", threads=1, method="forward", *, target=None, worker=None, options=None, copy_weights=False,
-         verify_weights=False, allow_compile=True, dynamic_shapes=False, time_limit=0):
+         verify_weights=False, allow_compile=True, dynamic_shapes=False, time_limit=0, graphs=False):
     """Opens an archive, a Neuropod package (zip or folder) or a compiled .fst.
 
     Archives are compiled when a method is first called with arguments of a new kind. `method` is what calling
     the model calls; `options` goes on to the compiler ("name=value ..."); `time_limit`: seconds that reading or compiling
     an archive may take each time, 0 is 600. `device`: "cpu", "cuda" or "cuda:1"; results are where the arguments were.
+    `graphs`: there, calls with sizes seen before run as one CUDA graph, where the model allows it; each takes memory.
     """
     if not isinstance(threads, int) or threads < 1:
         raise Error(f"threads must be a positive int, not {threads!r}")
@@ -24,7 +25,7 @@ def load(path, device="cpu", threads=1, method="forward", *, target=None, worker
     path = os.fspath(path)
     native = _firesteel.Model(path, target=target, worker=worker, compile_options=options, copy_weights=copy_weights,
                               verify_weights=verify_weights, no_compile=not allow_compile, dynamic_shapes=dynamic_shapes, time_limit=time_limit,
-                              device=str(device))
+                              device=str(device), graphs=graphs)
     return Model(native, path, method)
 
 

@@ -252,8 +252,32 @@ static fst_status cuda_find(fst_device *d, fst_image *image, const char *name, u
   return status;
 }
 
-static fst_status cuda_launch(fst_stream *s, fst_function *function, const uint32_t grid[3], const uint32_t block[3], uint32_t shared_bytes, void **args) {
+static fst_status cuda_launch(fst_stream *s, fst_function *function, const uint32_t grid[3], const uint32_t block[3], uint32_t shared_bytes, void **args, uint32_t arg_count) {
+  (void)arg_count;
   return check(s->device, s->device->cu->LaunchKernel((CUfunction)function, grid[0], grid[1], grid[2], block[0], block[1], block[2], shared_bytes, s->at, args, NULL), "cannot launch the kernel");
+}
+
+// ---- recordings ------------------------------------------------------------------------------------
+
+static fst_status cuda_record(fst_stream *s) { return check(s->device, s->device->cu->StreamBeginCapture(s->at, CU_CAPTURE_RELAXED), "cannot record a graph"); }
+
+static fst_status cuda_recorded(fst_stream *s, fst_recording **out) {
+  const fst_cuda_driver *cu = s->device->cu;
+  CUgraph graph = NULL;
+  CUgraphExec ready = NULL;
+  fst_status status = check(s->device, cu->StreamEndCapture(s->at, &graph), "cannot record a graph");
+  if (!status && out) status = check(s->device, cu->GraphInstantiateWithFlags(&ready, graph, 0), "cannot make a graph ready");
+  if (graph) cu->GraphDestroy(graph);
+  if (!status && out) *out = (fst_recording *)ready;
+  return status;
+}
+
+static fst_status cuda_replay(fst_stream *s, fst_recording *recording) { return check(s->device, s->device->cu->GraphLaunch((CUgraphExec)recording, s->at), "cannot launch the graph"); }
+
+static void cuda_forget(fst_device *d, fst_recording *recording) {
+  if (!recording || d->cu->CtxPushCurrent(d->context)) return;
+  d->cu->GraphExecDestroy((CUgraphExec)recording);
+  cuda_leave(d);
 }
 
 __attribute__((visibility("default"))) const fst_device_api *fst_device_library(void);
@@ -262,7 +286,7 @@ const fst_device_api *fst_device_library(void) {
       .version = FST_DEVICE_VERSION, .open = cuda_open, .close = cuda_close, .facts = cuda_facts, .enter = cuda_enter, .leave = cuda_leave,
       .stream_create = cuda_stream_create, .stream_destroy = cuda_stream_destroy, .stream_wait = cuda_stream_wait, .stream_join = cuda_stream_join,
       .alloc = cuda_alloc, .release = cuda_release, .upload = cuda_upload, .download = cuda_download, .copy = cuda_copy, .clear = cuda_clear,
-      .suits = cuda_suits, .load = cuda_load, .unload = cuda_unload, .find = cuda_find, .launch = cuda_launch,
+      .suits = cuda_suits, .load = cuda_load, .unload = cuda_unload, .find = cuda_find, .launch = cuda_launch, .record = cuda_record, .recorded = cuda_recorded, .replay = cuda_replay, .forget = cuda_forget,
   };
   return &api;
 }

@@ -16,6 +16,8 @@ typedef struct CUstream_st *CUstream;
 typedef struct CUevent_st *CUevent;
 typedef struct CUmod_st *CUmodule;
 typedef struct CUfunc_st *CUfunction;
+typedef struct CUgraph_st *CUgraph;
+typedef struct CUgraphExec_st *CUgraphExec;
 typedef struct CUmemPoolHandle_st *CUmemoryPool;
 typedef struct CUDA_MEMCPY2D {
   size_t src_x, src_y;
@@ -37,6 +39,7 @@ enum {
   CU_NO_BINARY_FOR_GPU = 209,
   CU_STREAM_NON_BLOCKING = 1,
   CU_EVENT_DISABLE_TIMING = 2,
+  CU_CAPTURE_RELAXED = 2,
   CU_MEMORYTYPE_DEVICE = 2,
   CU_ATTRIBUTE_CAPABILITY_MAJOR = 75,
   CU_ATTRIBUTE_CAPABILITY_MINOR = 76,

@@ -26,7 +26,16 @@ struct fst_device {
   size_t block_count;
   fst_device_facts facts;
 };
-struct fst_stream { fst_device *device; };
+typedef struct step {   // of a recording: a launch, a copy (`call` NULL), or a clear (`from` NULL)
+  void (*call)(const unsigned *, const unsigned *, void **);
+  uint32_t grid[3], block[3], count;
+  uint64_t args[1024];
+  void *to;
+  const void *from;
+  size_t to_step, from_step, bytes, rows;
+} step;
+struct fst_recording { step *steps; size_t count; };
+struct fst_stream { fst_device *device; fst_recording *recording; };
 struct fst_image { void *library; };
 
 static fst_device *opened[2];
@@ -84,16 +93,22 @@ static void must_be_inside(void) {
   abort();
 }
 
+static void must_not_record(const fst_stream *s) {
+  if (!s || !s->recording) return;
+  fprintf(stderr, "CUDA shim: what cannot be recorded was put into a stream that records\n");
+  abort();
+}
+
 static fst_status shim_stream_create(fst_device *d, fst_stream **out) {
   fst_stream *s = malloc(sizeof *s);
   if (!s) return FST_FAIL(FST_ERR_RESOURCE, "out of memory");
-  s->device = d;
+  *s = (fst_stream){.device = d};
   *out = s;
   return NULL;
 }
 static void shim_stream_destroy(fst_stream *s) { free(s); }
 static fst_status shim_stream_wait(fst_stream *s) {
-  (void)s;
+  must_not_record(s);
   must_be_inside();
   return NULL;
 }
@@ -119,7 +134,7 @@ static size_t memory_left(const fst_device *d) {
 
 static fst_status shim_alloc(fst_device *d, fst_stream *s, size_t bytes, void **out) {
   size_t at, want = bytes / 256 * 256 + 256;
-  (void)s;
+  must_not_record(s);
   memory_open(d);
   int i = bytes > SHIM_BYTES ? -1 : gap_find(d, want, &at);
   if (i >= 0) {
@@ -135,7 +150,7 @@ static fst_status shim_alloc(fst_device *d, fst_stream *s, size_t bytes, void **
 }
 
 static void shim_release(fst_device *d, fst_stream *s, void *memory, int is_lent) {
-  (void)s;
+  if (memory) must_not_record(s);
   (void)is_lent;
   if (!memory) return;
   memory_open(d);
@@ -153,24 +168,71 @@ static void shim_release(fst_device *d, fst_stream *s, void *memory, int is_lent
 
 static fst_status shim_transfer(fst_stream *s, void *to, const void *from, size_t bytes) {
   must_be_inside();
+  must_not_record(s);
   memory_open(s->device);
   if (bytes) memcpy(to, from, bytes);
   memory_close(s->device);
   return NULL;
 }
 
-static fst_status shim_copy(fst_stream *s, void *to, size_t to_step, const void *from, size_t from_step, size_t bytes, size_t rows) {
+static void step_do(const step *s) {
+  void *pointers[1024];
+  for (uint32_t i = 0; i < s->count; i++) pointers[i] = (void *)(uintptr_t)&s->args[i];
+  if (s->call) s->call(s->grid, s->block, pointers);
+  for (size_t i = 0; !s->call && i < s->rows; i++) {
+    char *to = (char *)s->to + i * s->to_step;
+    if (s->from) memmove(to, (const char *)s->from + i * s->from_step, s->bytes);
+    else memset(to, 0, s->bytes);
+  }
+}
+
+// Now, or when the recording is replayed.
+static fst_status step_put(fst_stream *s, const step *what) {
   must_be_inside();
+  if (s->recording) {
+    fst_recording *r = s->recording;
+    r->steps = realloc(r->steps, (r->count + 1) * sizeof *r->steps);
+    r->steps[r->count++] = *what;
+    return NULL;
+  }
   memory_open(s->device);
-  for (size_t i = 0; i < rows; i++) memmove((char *)to + i * to_step, (const char *)from + i * from_step, bytes);
+  step_do(what);
   memory_close(s->device);
   return NULL;
 }
 
+static fst_status shim_copy(fst_stream *s, void *to, size_t to_step, const void *from, size_t from_step, size_t bytes, size_t rows) {
+  step what = {.to = to, .from = from, .to_step = to_step, .from_step = from_step, .bytes = bytes, .rows = rows};
+  return step_put(s, &what);
+}
+
 static fst_status shim_clear(fst_stream *s, void *to, size_t bytes) {
+  step what = {.to = to, .bytes = bytes, .rows = 1};
+  return step_put(s, &what);
+}
+
+static fst_status shim_record(fst_stream *s) {
+  s->recording = calloc(1, sizeof *s->recording);
+  return s->recording ? NULL : FST_FAIL(FST_ERR_RESOURCE, "out of memory");
+}
+
+static void shim_forget(fst_device *d, fst_recording *r) {
+  (void)d;
+  if (r) free(r->steps);
+  free(r);
+}
+
+static fst_status shim_recorded(fst_stream *s, fst_recording **out) {
+  if (out) *out = s->recording;
+  else shim_forget(s->device, s->recording);
+  s->recording = NULL;
+  return NULL;
+}
+
+static fst_status shim_replay(fst_stream *s, fst_recording *r) {
   must_be_inside();
   memory_open(s->device);
-  memset(to, 0, bytes);
+  for (size_t i = 0; i < r->count; i++) step_do(&r->steps[i]);
   memory_close(s->device);
   return NULL;
 }
@@ -244,14 +306,12 @@ static fst_status shim_find(fst_device *d, fst_image *image, const char *name, u
   return NULL;
 }
 
-static fst_status shim_launch(fst_stream *s, fst_function *function, const uint32_t grid[3], const uint32_t block[3], uint32_t shared_bytes, void **args) {
+static fst_status shim_launch(fst_stream *s, fst_function *function, const uint32_t grid[3], const uint32_t block[3], uint32_t shared_bytes, void **args, uint32_t arg_count) {
   union { fst_function *at; void (*call)(const unsigned *, const unsigned *, void **); } u = {.at = function};
+  step what = {.call = u.call, .grid = {grid[0], grid[1], grid[2]}, .block = {block[0], block[1], block[2]}, .count = arg_count};
   (void)shared_bytes;
-  must_be_inside();
-  memory_open(s->device);
-  u.call(grid, block, args);
-  memory_close(s->device);
-  return NULL;
+  for (uint32_t i = 0; i < arg_count; i++) memcpy(&what.args[i], args[i], 8);
+  return step_put(s, &what);
 }
 
 // ---- for tests: memory of somebody else's on a device that is open ----
@@ -275,7 +335,7 @@ const fst_device_api *fst_device_library(void) {
       .version = FST_DEVICE_VERSION, .open = shim_open, .close = shim_close, .facts = shim_facts, .enter = shim_enter, .leave = shim_leave,
       .stream_create = shim_stream_create, .stream_destroy = shim_stream_destroy, .stream_wait = shim_stream_wait, .stream_join = shim_stream_wait,
       .alloc = shim_alloc, .release = shim_release, .upload = shim_transfer, .download = shim_transfer, .copy = shim_copy, .clear = shim_clear,
-      .suits = shim_suits, .load = shim_load, .unload = shim_unload, .find = shim_find, .launch = shim_launch,
+      .suits = shim_suits, .load = shim_load, .unload = shim_unload, .find = shim_find, .launch = shim_launch, .record = shim_record, .recorded = shim_recorded, .replay = shim_replay, .forget = shim_forget,
   };
   return &api;
 }

@@ -17,7 +17,7 @@ static CUresult outcome(const char *name) {
 }
 #define GIVE(name) return outcome(name)
 
-static int a_context, a_stream, a_pool, a_module, a_function, an_event;
+static int a_context, a_stream, a_pool, a_module, a_function, an_event, a_graph;
 
 static CUresult made(void **out, void *thing, int *count, const char *name) {
   CUresult result = outcome(name);
@@ -101,4 +101,10 @@ EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned gr
   fake_cuda.threads += (int)(grid_x * block_x);
   GIVE("cuLaunchKernel");
 }
+EXPORT CUresult cuStreamBeginCapture_v2(CUstream stream, int mode) { (void)stream, (void)mode; return 0; }
+EXPORT CUresult cuStreamEndCapture(CUstream stream, CUgraph *out) { (void)stream; return made((void **)out, &a_graph, &fake_cuda.graphs, "cuStreamEndCapture"); }
+EXPORT CUresult cuGraphInstantiateWithFlags(CUgraphExec *out, CUgraph graph, unsigned long long flags) { (void)graph, (void)flags; return made((void **)out, &a_graph, &fake_cuda.graphs, "cuGraphInstantiateWithFlags"); }
+EXPORT CUresult cuGraphLaunch(CUgraphExec graph, CUstream stream) { (void)graph, (void)stream; fake_cuda.replays++; return 0; }
+EXPORT CUresult cuGraphDestroy(CUgraph graph) { (void)graph; fake_cuda.graphs--; return 0; }
+EXPORT CUresult cuGraphExecDestroy(CUgraphExec graph) { (void)graph; fake_cuda.graphs--; return 0; }
 #endif

@@ -9,8 +9,8 @@ typedef struct fake_cuda_state {
   size_t memory;
   const char *fails;   // the function (without its version) that returns `error` the next time
   int error;
-  int contexts, streams, events, blocks, pinned, modules, depth;   // made and not given back
-  int freed_in_default, shared_limit, threads;
+  int contexts, streams, events, blocks, pinned, modules, graphs, depth;   // made and not given back
+  int freed_in_default, shared_limit, threads, replays;
 } fake_cuda_state;
 
 #endif

@@ -73,6 +73,13 @@ def case_check(base):
         clones = [model.clone(), model.clone(), model.clone()]
         run(model, case, "cpu")
         run(clones[0], case, DEVICE)
+        if len(case["calls"]) == 1:   # no state: the same again and again, from the third time on as a graph where that can be
+            replayed = firesteel.load(base.with_suffix(".fst"), device=DEVICE, graphs=True)
+            for device in (DEVICE, DEVICE, DEVICE, "cpu", DEVICE, DEVICE):
+                run(replayed, case, device)
+            graph = replayed.report()["graph"]
+        else:
+            graph = False
         report = clones[0].report()
         assert not report["fallback_ops"], report["fallback_ops"]
         errors = []
@@ -90,7 +97,7 @@ def case_check(base):
             thread.join()
         if errors:
             raise errors[0]
-        return f"{report['launches']} launches, {report['copies_out']} reads"
+        return f"{report['launches']} launches, {report['copies_out']} reads{', as a graph' if graph else ''}"
     return check
 
 

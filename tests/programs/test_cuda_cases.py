@@ -42,6 +42,21 @@ def test_case(name, tmp_path):
     assert not model.report()["fallback_ops"]
 
 
+STATEFUL = ["control flow and state", "silero"]
+
+
+@pytest.mark.parametrize("name", [name for name in build.cases.CASES if name not in LARGE + STATEFUL and "f64" not in name and "float64" not in name])
+def test_case_as_a_graph(name, tmp_path):
+    """Five times, so that all but the first two are recorded and replayed where they can be."""
+    build.build(tmp_path, name, build.cases.CASES[name], "cuda:source")
+    base = tmp_path / build.file_name(name)
+    case = torch.load(base.with_suffix(".pt"), weights_only=False)
+    model = firesteel.load(base.with_suffix(".fst"), device="cuda", graphs=True)
+    for _ in range(5):
+        check.run(model, case, "cpu")
+    assert model.report()["graph"] == (name not in ("sizes from data",))
+
+
 @pytest.fixture(scope="module")
 def nvrtc(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nvrtc")

@@ -131,6 +131,74 @@ def test_wrong_indices_raise_and_the_model_goes_on(tmp_path):
     on_device(Picks(), calls, tmp_path)
 
 
+class Looks(nn.Module):
+    """Nothing that it does outlives a failure, so wrong indices are told when the call ends, or before another error."""
+    def forward(self, x: Tensor, at: Tensor, n: int):
+        rows = x[at]
+        if n > 0:
+            raise ValueError("n is positive")
+        for i in range(-n):
+            rows = rows + x[at + i]
+        return rows
+
+
+def test_the_first_error_is_the_one_that_is_raised(tmp_path):
+    fine, wrong = torch.tensor([2, 0]), torch.tensor([1, 3])
+    text = "index 3 is out of bounds"
+    calls = [Call((X, fine, -1)), Call((X, wrong, 0), error=text), Call((X, wrong, 1), error=text), Call((X, fine, 1), error="n is positive"), Call((X, wrong, -200), error=text),
+             Call((X, torch.tensor([0, 0]), -2)), Call((X, torch.tensor([0, 0]), -200), error="index 3 is out of bounds")]
+    ours = on_device(Looks(), calls, tmp_path)
+    ours(X, fine, 0)
+    assert ours.report()["copies_out"] == 2   # the report, and the result
+
+
+class Repeats(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 5)
+        self.table = nn.Embedding(6, 5)
+
+    def forward(self, x: Tensor, at: Tensor, n: int, scale: float = 1.0):
+        y = torch.relu(self.linear(x)) + self.table(at)
+        for _ in range(n):
+            y = y * scale + y.mean(0)
+        return {"y": y, "t": y.t(), "sizes": [x.size(0), n]}, y.sum()
+
+
+def test_calls_that_repeat_become_graphs(tmp_path):
+    torch.manual_seed(0)
+    path = saved(Repeats(), tmp_path)
+    ours, theirs = firesteel.load(path, device="cuda", graphs=True), torch.jit.load(str(path))
+    seen = []
+    for n in range(40):
+        arguments = (torch.randn(3 + n % 2, 4), torch.randint(0, 6, (3 + n % 2,)), n % 3 // 2, 0.5 + n % 5 // 4)
+        got, want = ours(*arguments), theirs(*arguments)
+        kept = side_by_side.copied(got)
+        side_by_side.check(side_by_side.copied(got), side_by_side.copied(want), f"call {n}")
+        report = ours.report()
+        seen.append(report["graph"])
+        ours(*(torch.ones_like(a) if isinstance(a, Tensor) else a for a in arguments))
+        side_by_side.check(side_by_side.copied(got), kept, "a result after the next call")
+    assert not any(seen[:2]) and sum(seen) > 20
+    wrong = (torch.randn(3, 4), torch.tensor([1, 6, 0]), 0, 0.5)
+    for _ in range(4):
+        with pytest.raises(firesteel.Error, match="index out of range"):
+            ours(*wrong)
+        fine = (torch.randn(3, 4), torch.tensor([1, 5, 0]), 0, 0.5)
+        side_by_side.check(side_by_side.copied(ours(*fine)), side_by_side.copied(theirs(*fine)))
+    assert ours.report()["graph"]
+
+
+def test_what_needs_the_host_is_no_graph(tmp_path):
+    torch.manual_seed(0)
+    for module, arguments in ((Mixed(), (X, Y)), (Writes(), (X.clone(), [Y.clone()], {"a": X}))):
+        (tmp_path / type(module).__name__).mkdir()
+        ours = firesteel.load(saved(module, tmp_path / type(module).__name__), device="cuda", graphs=True)
+        for _ in range(6):
+            ours(*side_by_side.arguments_of(Call(arguments)))
+            assert not ours.report()["graph"]
+
+
 class Joins(nn.Module):
     def forward(self, x: Tensor, n: int):
         rows = [x]

@@ -52,6 +52,7 @@ static void nothing_is_left(void) {
   assert_int_equal(fake->blocks, 0);
   assert_int_equal(fake->pinned, 0);
   assert_int_equal(fake->modules, 0);
+  assert_int_equal(fake->graphs, 0);
   assert_int_equal(fake->depth, 0);
 }
 
@@ -68,7 +69,7 @@ static void absent_drivers_are_named(void **state) {
 static void old_drivers_are_refused(void **state) {
   (void)state;
   fake->version = 10020;
-  refused_open(FST_FAKE_DRIVER, 0, FST_ERR_UNSUPPORTED, "is for CUDA 10.2, at least 11.2 is needed");
+  refused_open(FST_FAKE_DRIVER, 0, FST_ERR_UNSUPPORTED, "is for CUDA 10.2, at least 11.4 is needed");
   fake->version = 12040;
   refused_open(FST_INCOMPLETE_DRIVER, 0, FST_ERR_UNSUPPORTED, "has no function cuInit");
 }
@@ -169,13 +170,25 @@ static void kernels_run_and_their_errors_are_named(void **state) {
   fine(api->stream_create(device, &stream));
   fine(api->enter(device));
   const uint32_t grid[3] = {5, 1, 1}, block[3] = {32, 1, 1};
-  fine(api->launch(stream, function, grid, block, 0, NULL));
+  fine(api->launch(stream, function, grid, block, 0, NULL, 0));
   assert_int_equal(fake->threads, 160);
   fake->fails = "cuLaunchKernel";
   fake->error = 700;
-  refused(api->launch(stream, function, grid, block, 0, NULL), FST_ERR_IO, "cannot launch the kernel: an illegal memory access was encountered (CUDA_ERROR_ILLEGAL_ADDRESS)");
+  refused(api->launch(stream, function, grid, block, 0, NULL, 0), FST_ERR_IO, "cannot launch the kernel: an illegal memory access was encountered (CUDA_ERROR_ILLEGAL_ADDRESS)");
   fake->fails = "cuStreamSynchronize";
   refused(api->stream_wait(stream), FST_ERR_IO, "CUDA_ERROR_ILLEGAL_ADDRESS");
+  fst_recording *recording = NULL;
+  fine(api->record(stream));
+  fine(api->launch(stream, function, grid, block, 0, NULL, 0));
+  fine(api->recorded(stream, &recording));
+  fine(api->replay(stream, recording));
+  fine(api->replay(stream, recording));
+  assert_int_equal(fake->replays, 2);
+  fine(api->record(stream));
+  fine(api->recorded(stream, NULL));
+  fake->fails = "cuStreamEndCapture";
+  refused(api->recorded(stream, NULL), FST_ERR_IO, "cannot record a graph");
+  api->forget(device, recording);
   api->leave(device);
   api->stream_destroy(stream);
   api->unload(device, image);

@@ -378,7 +378,7 @@ static void rows_belong_to_the_version(void **state) {
 #include "base/container_ops.def"
 #undef CONTAINER_OP
       ;
-  const uint32_t version = 6, rows_crc = 0x39255c0b;   // these two change together
+  const uint32_t version = 7, rows_crc = 0x21a89c86;   // these two change together
   assert_int_equal(FST_ABI_VERSION, version);
   if (fst_crc32c(0, rows, sizeof rows - 1) != rows_crc)
     fail_msg("base/calls.def, strops.def or container_ops.def has changed: raise FST_ABI_VERSION, and write it and %#x here", fst_crc32c(0, rows, sizeof rows - 1));
