@@ -8,7 +8,7 @@ if(python_sources)
   add_library(firesteel_python MODULE ${python_sources})
   target_compile_definitions(firesteel_python PRIVATE Py_LIMITED_API=0x030b0000)
   target_include_directories(firesteel_python SYSTEM PRIVATE ${python_include})
-  target_link_libraries(firesteel_python PRIVATE fst_flags firesteel_rt dl)
+  target_link_libraries(firesteel_python PRIVATE fst_flags fst_neuropod firesteel_rt dl)
   set_target_properties(firesteel_python PROPERTIES PREFIX "" OUTPUT_NAME _firesteel SUFFIX .abi3.so
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/python/firesteel
     BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN;$ORIGIN/../../lib")

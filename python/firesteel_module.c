@@ -37,8 +37,10 @@ static int module_exec(PyObject *module) {
   Py_XDECREF(fields);
   state->tensor_type = PyType_FromModuleAndSpec(module, &tensor_spec, NULL);
   state->model_type = PyType_FromModuleAndSpec(module, &model_spec, NULL);
+  state->pod_type = PyType_FromModuleAndSpec(module, &pod_spec, NULL);
   state->make_object = Py_NewRef(Py_None);
-  if (!state->error || !state->tensor_type || !state->model_type) return -1;
+  if (!state->error || !state->tensor_type || !state->model_type || !state->pod_type) return -1;
+  if (PyModule_AddObjectRef(module, "Pod", state->pod_type) != 0) return -1;
   if (PyModule_AddObjectRef(module, "Error", state->error) != 0) return -1;
   if (PyModule_AddObjectRef(module, "Tensor", state->tensor_type) != 0) return -1;
   return PyModule_AddObjectRef(module, "Model", state->model_type);
@@ -49,6 +51,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
   Py_VISIT(state->error);
   Py_VISIT(state->tensor_type);
   Py_VISIT(state->model_type);
+  Py_VISIT(state->pod_type);
   Py_VISIT(state->asarray);
   Py_VISIT(state->make_object);
   return 0;
@@ -59,6 +62,7 @@ static int module_clear(PyObject *module) {
   Py_CLEAR(state->error);
   Py_CLEAR(state->tensor_type);
   Py_CLEAR(state->model_type);
+  Py_CLEAR(state->pod_type);
   Py_CLEAR(state->asarray);
   Py_CLEAR(state->make_object);
   return 0;

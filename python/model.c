@@ -53,14 +53,7 @@ static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 
 // ---- calling ----
 
-typedef struct call_values {
-  size_t positional, count;
-  const char **names;
-  fst_var **vars;
-  PyObject **objects;    // borrowed from args and kwargs
-} call_values;
-
-static void call_values_free(call_values *v) {
+void call_values_free(call_values *v) {
   for (size_t i = 0; v->vars && i < v->count; i++) fst_var_free(v->vars[i]);
   free(v->vars);
   free(v->names);
@@ -92,7 +85,7 @@ static int argument_refused(module_state *state, const char *method, const char 
   return 0;
 }
 
-static int call_values_fill(converter *c, const char *method_name, PyObject *args, PyObject *kwargs, call_values *v) {
+int call_values_fill(converter *c, const char *method_name, PyObject *args, PyObject *kwargs, call_values *v) {
   v->positional = (size_t)PyTuple_Size(args);
   v->count = v->positional + (kwargs ? (size_t)PyDict_Size(kwargs) : 0);
   v->vars = calloc(v->count + 1, sizeof *v->vars);
@@ -103,7 +96,7 @@ static int call_values_fill(converter *c, const char *method_name, PyObject *arg
     return 0;
   }
   size_t method = 0, at = 0;
-  int known = fst_method_find(c->model, method_name, &method);
+  int known = c->model && fst_method_find(c->model, method_name, &method);
   for (; at < v->positional; at++) {
     v->objects[at] = PyTuple_GetItem(args, (Py_ssize_t)at);
     v->vars[at] = var_from_python(c, v->objects[at], declared_type(c->model, known, method, at, NULL));
@@ -161,7 +154,7 @@ static PyObject *model_infer(PyObject *self, PyObject *arguments) {
 }
 
 // The texts of a list, which hold on to them; NULL with an error.
-static const char **texts_read(PyObject *list, Py_ssize_t count) {
+const char **texts_read(PyObject *list, Py_ssize_t count) {
   const char **texts = malloc(((size_t)count + 1) * sizeof *texts);
   for (Py_ssize_t i = 0; texts && i < count; i++) {
     texts[i] = PyUnicode_AsUTF8AndSize(PyList_GetItem(list, i), NULL);
@@ -224,6 +217,22 @@ static PyObject *model_clone(PyObject *self, PyObject *unused) {
 
 // ---- asking ----
 
+PyObject *specs_list(const void *of, int outputs, int (*get)(const void *of, int outputs, size_t index, fst_spec *out)) {
+  PyObject *out = PyList_New(0);
+  fst_spec spec;
+  for (size_t i = 0; out && get(of, outputs, i, &spec); i++) {
+    PyObject *dims = PyTuple_New((Py_ssize_t)spec.rank);
+    for (size_t d = 0; dims && d < spec.rank; d++) {
+      PyObject *dim = spec.symbols[d] ? PyUnicode_FromString(spec.symbols[d]) : spec.dims[d] < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(spec.dims[d]);
+      if (!dim || PyTuple_SetItem(dims, (Py_ssize_t)d, dim) != 0) Py_CLEAR(dims);
+    }
+    PyObject *row = dims ? Py_BuildValue("(ssN)", spec.name, spec.dtype, dims) : NULL;
+    if (!row || PyList_Append(out, row) != 0) Py_CLEAR(out);
+    Py_XDECREF(row);
+  }
+  return out;
+}
+
 static PyObject *text_take(module_state *state, fst_failure *failure, char *text) {
   if (failure) return failure_raise(state, failure);
   PyObject *out = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
@@ -270,23 +279,11 @@ static PyObject *model_methods(PyObject *self, PyObject *unused) {
   return out;
 }
 
-// [(name, dtype, (dims: int, symbol's name, or None), ...)]
+static int model_spec_get(const void *model, int outputs, size_t index, fst_spec *out) { return fst_spec_get(model, outputs, index, out); }
+
 static PyObject *model_specs(PyObject *self, PyObject *outputs) {
-  const fst_model *model = ((model_object *)self)->model;
   int is_output = PyObject_IsTrue(outputs);
-  PyObject *out = is_output < 0 ? NULL : PyList_New(0);
-  fst_spec spec;
-  for (size_t i = 0; out && fst_spec_get(model, is_output, i, &spec); i++) {
-    PyObject *dims = PyTuple_New((Py_ssize_t)spec.rank);
-    for (size_t d = 0; dims && d < spec.rank; d++) {
-      PyObject *dim = spec.symbols[d] ? PyUnicode_FromString(spec.symbols[d]) : spec.dims[d] < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(spec.dims[d]);
-      if (!dim || PyTuple_SetItem(dims, (Py_ssize_t)d, dim) != 0) Py_CLEAR(dims);
-    }
-    PyObject *row = dims ? Py_BuildValue("(ssN)", spec.name, spec.dtype, dims) : NULL;
-    if (!row || PyList_Append(out, row) != 0) Py_CLEAR(out);
-    Py_XDECREF(row);
-  }
-  return out;
+  return is_output < 0 ? NULL : specs_list(((model_object *)self)->model, is_output, model_spec_get);
 }
 
 static PyMethodDef model_method_table[] = {

@@ -9,7 +9,7 @@
 
 typedef struct module_state {
   PyObject *error;         // firesteel.Error
-  PyObject *tensor_type, *model_type;
+  PyObject *tensor_type, *model_type, *pod_type;
   PyObject *asarray;       // numpy.asarray; NULL: not looked for yet; None: there is no numpy
   PyObject *make_object;   // called as (class, names, values) for instances and enum members; set from Python
 } module_state;
@@ -29,6 +29,21 @@ typedef struct converter {
 fst_var *var_from_python(converter *c, PyObject *object, const char *type);
 PyObject *var_to_python(converter *c, const fst_var *var);
 
+// ---- arguments (python/model.c) ----
+typedef struct call_values {
+  size_t positional, count;
+  const char **names;
+  fst_var **vars;
+  PyObject **objects;    // borrowed from args and kwargs
+} call_values;
+
+int call_values_fill(converter *c, const char *method_name, PyObject *args, PyObject *kwargs, call_values *v);  // 0: an error is set; free them anyway
+void call_values_free(call_values *v);
+// The texts of a list, which holds on to them; NULL with an error. free() the array.
+const char **texts_read(PyObject *list, Py_ssize_t count);
+// [(name, dtype, (dims: int, symbol's name, or None), ...)]
+PyObject *specs_list(const void *of, int outputs, int (*get)(const void *of, int outputs, size_t index, fst_spec *out));
+
 // ---- firesteel.Tensor (python/tensor.c): a result's memory, by DLPack and the buffer protocol ----
 extern PyType_Spec tensor_spec;
 PyObject *tensor_wrap(module_state *state, const fst_var *var);
@@ -37,5 +52,8 @@ PyObject *tensor_capsule(const fst_var *var);                   // "dltensor"
 
 // ---- _firesteel.Model (python/model.c) ----
 extern PyType_Spec model_spec;
+
+// ---- _firesteel.Pod (python/pod.c) ----
+extern PyType_Spec pod_spec;
 
 #endif

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 import firesteel
+from firesteel import _firesteel
 
 
 class NeuropodError(firesteel.Error):
@@ -41,20 +42,47 @@ def _output(value):
     return value if isinstance(value, np.ndarray) else np.asarray(value)
 
 
+class _Here:
+    """A model in this process."""
+
+    def __init__(self, path, check, strict_symbols, kwargs):
+        self._model, self._checks = firesteel.load(path, **kwargs), {"check": check, "strict_symbols": strict_symbols}
+        self.name, self.specs = self._model.package_name, self._model.specs()
+
+    def infer(self, inputs, outputs):
+        return self._model.infer(inputs, outputs, **self._checks)
+
+
+class _There:
+    """A model in a process of its own."""
+
+    def __init__(self, path, check, strict_symbols, kwargs):
+        kwargs = dict(kwargs)
+        if kwargs.pop("device", "cpu") != "cpu":
+            raise firesteel.Error("isolate=True runs models on the CPU")
+        if "options" in kwargs:
+            kwargs["compile_options"] = kwargs.pop("options")
+        self._pod = _firesteel.Pod(path, no_compile=not kwargs.pop("allow_compile", True), no_check=not check, strict_symbols=strict_symbols, **kwargs)
+        self.name, self.specs = self._pod.package_name(), {"inputs": self._pod.specs(False), "outputs": self._pod.specs(True)}
+
+    def infer(self, inputs, outputs):
+        return self._pod.infer(inputs, list(outputs))
+
+
 class NeuropodExecutor:
     """A loaded package. Use it as a context manager, or not at all so."""
 
-    def __init__(self, model, check, strict_symbols):
-        self._model, self._check, self._strict = model, check, strict_symbols
-        self.name, self.platform = model.package_name, "torchscript"
-        specs = model.specs()
+    def __init__(self, model):
+        self._model = model
+        self.name, self.platform = model.name, "torchscript"
+        specs = model.specs
         self.inputs, self.outputs = ([{"name": name, "dtype": dtype, "shape": list(dims)} for name, dtype, dims in specs[key]] for key in ("inputs", "outputs"))
 
     def infer(self, inputs, requested_outputs=()):
         """A dict of arrays by name; all outputs, or the requested ones. The caller's dict and arrays stay as they are."""
         given = {name: _input(name, value) for name, value in inputs.items()}
         try:
-            result = self._model.infer(given, requested_outputs, check=self._check, strict_symbols=self._strict)
+            result = self._model.infer(given, requested_outputs)
         except firesteel.Error as error:
             raise _failure(error) from error
         return {name: _output(value) for name, value in result.items()}
@@ -66,10 +94,11 @@ class NeuropodExecutor:
         return False
 
 
-def load_neuropod(neuropod_path, _always_use_native=True, *, visible_gpu=0, disable_shape_and_type_checking=False, strict_symbols=False, **kwargs):
+def load_neuropod(neuropod_path, _always_use_native=True, *, visible_gpu=0, disable_shape_and_type_checking=False, strict_symbols=False, isolate=False, **kwargs):
     """Opens a package, a file or a folder, compiled or not.
 
     `visible_gpu` is the number of a GPU, or None for the CPU; without a GPU models run on the CPU, as with Neuropod.
+    `isolate=True` runs it in a process of its own: if that dies, the call fails, and the next one starts it again.
     Further arguments are firesteel.load's.
     """
     if not _always_use_native:
@@ -82,9 +111,9 @@ def load_neuropod(neuropod_path, _always_use_native=True, *, visible_gpu=0, disa
     if not os.path.exists(path):
         raise _failure(f"Error loading Neuropod. No file or directory at '{path}'")
     try:
-        model = firesteel.load(path, **kwargs)
+        model = (_There if isolate else _Here)(path, not disable_shape_and_type_checking, strict_symbols, kwargs)
     except firesteel.Error as error:
         raise _failure(error) from error
-    if not model.package_name:
+    if not model.name:
         raise _failure(f"Error loading config file for neuropod '{path}'")
-    return NeuropodExecutor(model, not disable_shape_and_type_checking, strict_symbols)
+    return NeuropodExecutor(model)
