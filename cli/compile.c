@@ -8,6 +8,7 @@
 #include "cli/args.h"
 #include "cli/commands.h"
 #include "cli/compiler.h"
+#include "cli/emit.h"
 #include "cli/page.h"
 #include "cli/signature.h"
 
@@ -64,7 +65,7 @@ static fst_status source_open(const source_options *o, const char *path, const f
 
 typedef struct compile_options {
   source_options source;
-  const char *output;
+  const char *output, *emit;
   bool force, strip_source, quiet;
 } compile_options;
 
@@ -76,6 +77,8 @@ static fst_status output_check(const compile_options *o) {
 }
 
 static fst_status compile_source(const compile_options *o, int argc, char **argv, const char *path) {
+  if (o->emit && strcmp(o->emit, "fst") != 0 && strcmp(o->emit, "so") != 0 && strcmp(o->emit, "obj") != 0)
+    return FST_FAIL(FST_ERR_INVALID, "--emit is fst, so or obj, not '%s'", o->emit);
   FST_TRY(output_check(o));
   fst_signatures signatures;
   FST_TRY(fst_signatures_read(argc, argv, &signatures));
@@ -89,7 +92,8 @@ static fst_status compile_source(const compile_options *o, int argc, char **argv
   fst_status status = source_open(&o->source, path, &compiler, &source);
   if (!status) status = compiler->compile(source, &options, &artifact, &len);
   fst_cli_time_limit(0);
-  if (!status) status = fst_file_write_atomic(o->output, artifact, len);
+  if (!status && (!o->emit || !strcmp(o->emit, "fst"))) status = fst_file_write_atomic(o->output, artifact, len);
+  else if (!status) status = fst_emit(artifact, len, o->output, !strcmp(o->emit, "so"));
   free(artifact);
   if (source) compiler->close(source);
   fst_signatures_deinit(&signatures);
@@ -102,6 +106,7 @@ int fst_command_compile(int argc, char **argv) {
   fst_words words = {0};
   const fst_option options[] = {
       FST_TEXT("-o", "FILE", "the compiled file", &o.output),
+      FST_TEXT("--emit", "fst|so|obj", "an artifact (the default), a shared object, or an object to link with libfiresteel_rt.a; both with FILE's header FILE.h", &o.emit),
       FST_FLAG("--force", "replace FILE if it exists", &o.force),
       FST_FLAG("--strip-source", "leave the Neuropod's own model out: the result opens with Firesteel only", &o.strip_source),
       FST_FLAG("--quiet", "say nothing", &o.quiet),

@@ -64,7 +64,7 @@ static fst_status path_open(const char *path, const fst_open_options *o, fst_pro
   return fst_jit_describe(p);
 }
 
-static fst_status open_with(const char *path, const void *bytes, size_t len, const fst_open_options *given, fst_model **out) {
+static fst_status open_with(const char *path, const void *bytes, size_t len, const fst_embedded *embedded, const fst_open_options *given, fst_model **out) {
   fst_open_options o;
   FST_TRY(options_read(given, &o));
   fst_program *p = NULL;
@@ -74,7 +74,7 @@ static fst_status open_with(const char *path, const void *bytes, size_t len, con
     status = path_open(path, &o, p);
   } else {
     fst_artifact *artifact = NULL;
-    status = fst_artifact_open_memory(bytes, len, "artifact in memory", &p->artifact_options, &artifact);
+    status = embedded ? fst_artifact_open_embedded(embedded, &p->artifact_options, &artifact) : fst_artifact_open_memory(bytes, len, "artifact in memory", &p->artifact_options, &artifact);
     if (!status) status = fst_program_add(p, artifact);
   }
   fst_model *model = NULL;
@@ -86,12 +86,17 @@ static fst_status open_with(const char *path, const void *bytes, size_t len, con
 
 fst_failure *fst_open(const char *path, const fst_open_options *options, fst_model **out) {
   if (!path || !out) return fst_failure_make(FST_FAILED_INVALID, "fst_open: path and out_model must be given");
-  return fst_failure_of(open_with(path, NULL, 0, options, out));
+  return fst_failure_of(open_with(path, NULL, 0, NULL, options, out));
 }
 
 fst_failure *fst_open_memory(const void *bytes, size_t len, const fst_open_options *options, fst_model **out) {
   if (!bytes || !out) return fst_failure_make(FST_FAILED_INVALID, "fst_open_memory: bytes and out_model must be given");
-  return fst_failure_of(open_with(NULL, bytes, len, options, out));
+  return fst_failure_of(open_with(NULL, bytes, len, NULL, options, out));
+}
+
+fst_failure *fst_open_embedded(const fst_embedded *embedded, const fst_open_options *options, fst_model **out) {
+  if (!embedded || !out) return fst_failure_make(FST_FAILED_INVALID, "fst_open_embedded: embedded and out_model must be given");
+  return fst_failure_of(open_with(NULL, NULL, 0, embedded, options, out));
 }
 
 // ---- asking ----

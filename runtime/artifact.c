@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "runtime/artifact.h"
 
+#include <dlfcn.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -66,22 +68,34 @@ static fst_status target_choose(fst_artifact *a, const char *wanted) {
   return status;
 }
 
-// ---- members, in a zip file or a folder ----
+// ---- members, in a zip file, a folder or the program ----
 
 typedef struct source {
   int fd;            // of the zip file, or of the folder
   bool is_folder;
   const char *name;
   fst_zip zip;
+  const fst_embedded *embedded;  // in the program, not in a file
 } source;
 
-typedef struct member { int fd; bool close_fd; uint64_t offset, bytes; } member;
+typedef struct member { int fd; bool close_fd; uint64_t offset, bytes; const char *here; } member;
+
+static fst_status embedded_find(const source *s, const char *name, member *out) {
+  for (size_t i = 0; i < s->embedded->count; i++) {
+    const fst_embedded_member *m = &s->embedded->members[i];
+    if (strcmp(m->name, name) != 0) continue;
+    *out = (member){-1, false, 0, m->len, m->bytes};
+    return NULL;
+  }
+  return FST_FAIL(FST_ERR_NOT_FOUND, "%s: no member %s", s->name, name);
+}
 
 static fst_status member_find(const source *s, const char *name, member *out) {
+  if (s->embedded) return embedded_find(s, name, out);
   if (!s->is_folder) {
     fst_zip_member m;
     FST_TRY(fst_zip_find(&s->zip, name, &m));
-    *out = (member){s->fd, false, m.offset, m.bytes};
+    *out = (member){s->fd, false, m.offset, m.bytes, NULL};
     return NULL;
   }
   int fd = openat(s->fd, name, O_RDONLY | O_CLOEXEC);
@@ -92,7 +106,7 @@ static fst_status member_find(const source *s, const char *name, member *out) {
     if (fd >= 0) close(fd);
     return status;
   }
-  *out = (member){fd, true, 0, (uint64_t)info.st_size};
+  *out = (member){fd, true, 0, (uint64_t)info.st_size, NULL};
   return NULL;
 }
 
@@ -103,7 +117,8 @@ static void member_close(member *m) {
 static fst_status member_read(const source *s, const member *m, void **out) {
   void *bytes = m->bytes < SIZE_MAX / 2 ? malloc(m->bytes + 1) : NULL;
   if (!bytes) return FST_FAIL(FST_ERR_RESOURCE, "%s: out of memory", s->name);
-  fst_status status = fst_fd_read_at(m->fd, s->name, bytes, m->bytes, m->offset);
+  if (m->here) memcpy(bytes, m->here, m->bytes);
+  fst_status status = m->here ? NULL : fst_fd_read_at(m->fd, s->name, bytes, m->bytes, m->offset);
   if (status) free(bytes);
   else *out = bytes;
   return status;
@@ -147,6 +162,9 @@ static fst_status code_map(fst_artifact *a, const source *s) {
   fst_status status = NULL;
   if (m.bytes != target->code_bytes || m.bytes < sizeof(fst_code_header)) {
     status = FST_FAIL(FST_ERR_CORRUPT, "%s: %s has %llu bytes, the plan says %llu", s->name, path, (unsigned long long)m.bytes, (unsigned long long)target->code_bytes);
+  } else if (m.here) {
+    status = code_check(a, m.here);
+    if (!status) a->code = (const fst_code_header *)(const void *)m.here;
   } else {
     void *base = m.offset % 4096 ? MAP_FAILED : mmap(NULL, m.bytes, PROT_READ | PROT_EXEC, MAP_PRIVATE, m.fd, (off_t)m.offset);
     if (base != MAP_FAILED) a->code_region = (fst_region){base, m.bytes};
@@ -172,6 +190,8 @@ static fst_status weights_map(fst_artifact *a, const source *s, const fst_artifa
   uint64_t skip = m.offset % 4096;
   if (m.bytes != bytes) {
     status = FST_FAIL(FST_ERR_CORRUPT, "%s: weights.bin has %llu bytes, the plan says %llu", s->name, (unsigned long long)m.bytes, (unsigned long long)bytes);
+  } else if (m.here) {
+    a->weights = m.here;
   } else {
     bool copy = (o && o->copy_weights) || skip % 64;
     void *base = copy ? MAP_FAILED : mmap(NULL, bytes + skip, PROT_READ, MAP_SHARED, m.fd, (off_t)(m.offset - skip));
@@ -355,6 +375,7 @@ static void artifact_destroy(fst_artifact *a) {
   if (a->code_region.base) munmap(a->code_region.base, a->code_region.bytes);
   if (a->weights_region.base) munmap(a->weights_region.base, a->weights_region.bytes);
   free(a->plan_bytes);
+  if (a->library) dlclose(a->library);
   free(a->name);
   free(a);
 }
@@ -409,11 +430,48 @@ fst_status fst_artifact_open_fd(int fd, const char *name, const fst_artifact_opt
   return status;
 }
 
+fst_status fst_artifact_open_embedded(const fst_embedded *embedded, const fst_artifact_options *o, fst_artifact **out) {
+  if (embedded->version != FST_EMBEDDED_VERSION) return FST_FAIL(FST_ERR_UNSUPPORTED, "the embedded model was made for another version of Firesteel; compile it again");
+  source s = {.fd = -1, .name = embedded->name, .embedded = embedded};
+  return artifact_open(&s, o, out);
+}
+
+// The loader maps what the headers say and crashes where a file is cut short.
+static bool library_is_whole(int fd) {
+  Elf64_Ehdr head;
+  Elf64_Phdr part;
+  struct stat info;
+  if (fstat(fd, &info) != 0 || pread(fd, &head, sizeof head, 0) != (ssize_t)sizeof head || head.e_phentsize != sizeof part) return false;
+  for (unsigned i = 0; i < head.e_phnum; i++) {
+    if (pread(fd, &part, sizeof part, (off_t)(head.e_phoff + i * sizeof part)) != (ssize_t)sizeof part) return false;
+    if (part.p_offset > (uint64_t)info.st_size || part.p_filesz > (uint64_t)info.st_size - part.p_offset) return false;
+  }
+  return head.e_phnum != 0;
+}
+
+static fst_status library_open(int fd, const char *path, const fst_artifact_options *o, fst_artifact **out) {
+  if (!library_is_whole(fd)) return FST_FAIL(FST_ERR_CORRUPT, "%s: cannot open the shared object: it is cut short", path);
+  char *full = realpath(path, NULL);  // a name without a slash would be searched for elsewhere
+  void *library = full ? dlopen(full, RTLD_NOW | RTLD_LOCAL) : NULL;
+  free(full);
+  if (!library) return FST_FAIL(FST_ERR_CORRUPT, "%s: cannot open the shared object: %s", path, dlerror());
+  const fst_embedded *embedded = dlsym(library, FST_EMBEDDED_SYMBOL);
+  fst_status status = embedded ? fst_artifact_open_embedded(embedded, o, out) : FST_FAIL(FST_ERR_CORRUPT, "%s: the shared object holds no model", path);
+  if (status) dlclose(library);
+  else (*out)->library = library;
+  return status;
+}
+
+static bool is_library(int fd) {
+  char head[4];
+  return pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head && !memcmp(head, "\177ELF", sizeof head);
+}
+
 fst_status fst_artifact_open(const char *path, const fst_artifact_options *o, fst_artifact **out) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0 && errno == ENOENT) return FST_FAIL(FST_ERR_INVALID, "%s: no such file", path);
   if (fd < 0) return FST_FAIL(FST_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
-  fst_status status = fst_artifact_open_fd(fd, path, o, out);
+  fst_status status = is_library(fd) ? library_open(fd, path, o, out) : fst_artifact_open_fd(fd, path, o, out);
   close(fd);
   return status;
 }

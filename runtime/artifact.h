@@ -7,6 +7,7 @@
 
 #include "base/abi.h"
 #include "base/status.h"
+#include "include/firesteel/firesteel.h"
 #include "runtime/device.h"
 #include "runtime/plan.h"
 
@@ -35,6 +36,7 @@ typedef struct fst_artifact {
   fst_image *image;
   fst_function **functions;  // by row of the plan's kernels
   uint32_t image_row;      // of the plan's images
+  void *library;           // of dlopen: a shared object that all the bytes lie in; or NULL
 } fst_artifact;
 
 // FST_ERR_NOT_FOUND: the file is there but holds no compiled code (an archive, a package not yet compiled).
@@ -42,6 +44,7 @@ typedef struct fst_artifact {
 fst_status fst_artifact_open(const char *path, const fst_artifact_options *options, fst_artifact **out);
 fst_status fst_artifact_open_fd(int fd, const char *name, const fst_artifact_options *options, fst_artifact **out);
 fst_status fst_artifact_open_memory(const void *bytes, size_t len, const char *name, const fst_artifact_options *options, fst_artifact **out);
+fst_status fst_artifact_open_embedded(const fst_embedded *embedded, const fst_artifact_options *options, fst_artifact **out);
 void fst_artifact_retain(fst_artifact *artifact);
 void fst_artifact_release(fst_artifact *artifact);  // NULL is allowed
 

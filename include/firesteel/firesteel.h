@@ -70,11 +70,23 @@ typedef struct fst_open_options {
   int graphs;                   /* with a device: calls with sizes seen before run as one CUDA graph, where the model has no state,
                                  * writes nothing and reads no values in between. Each graph (up to 16 a thread) has memory of its own */
 } fst_open_options;
-/* Opens compiled artifacts (.fst, compiled .neuropod as file or folder) directly. Any other archive is
+/* Opens compiled artifacts (.fst, compiled .neuropod as file or folder, and shared objects, whose constructors run) directly. Any other archive is
  * compiled, by a worker process, when a method is first called with arguments of a kind not seen before. */
 FST_API fst_failure *fst_open(const char *path, const fst_open_options *options, fst_model **out_model);
 /* A compiled artifact in memory; the bytes are not needed afterwards. */
 FST_API fst_failure *fst_open_memory(const void *bytes, size_t len, const fst_open_options *options, fst_model **out_model);
+/* A compiled model as part of a program, as `firesteel compile --emit obj` and `--emit so` define it. Code and weights are used where
+ * they are: nothing is mapped or loaded. */
+#define FST_EMBEDDED_VERSION 1
+#define FST_EMBEDDED_SYMBOL "firesteel_embedded_model"  /* the name that a shared object gives to its fst_embedded */
+typedef struct fst_embedded_member { const char *name; const void *bytes; size_t len; } fst_embedded_member;
+typedef struct fst_embedded {
+  size_t version;               /* FST_EMBEDDED_VERSION */
+  const char *name;             /* for messages */
+  size_t count;
+  const fst_embedded_member *members;
+} fst_embedded;
+FST_API fst_failure *fst_open_embedded(const fst_embedded *embedded, const fst_open_options *options, fst_model **out_model);
 /* An instance with a copy of the state, and what it shares kept shared. */
 FST_API fst_failure *fst_clone(fst_model *model, fst_model **out_model);
 FST_API void fst_close(fst_model *model);  /* NULL is allowed; no call may be running */
