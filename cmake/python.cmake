@@ -11,7 +11,7 @@ if(python_sources)
   target_link_libraries(firesteel_python PRIVATE fst_flags fst_neuropod firesteel_rt dl)
   set_target_properties(firesteel_python PROPERTIES PREFIX "" OUTPUT_NAME _firesteel SUFFIX .abi3.so
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/python/firesteel
-    BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN;$ORIGIN/../../lib")
+    BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN/lib;$ORIGIN/../../lib")
 endif()
 file(GLOB_RECURSE python_files CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/python python/firesteel/*.py python/neuropod/*.py)
 set(python_copies)

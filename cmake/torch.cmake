@@ -14,6 +14,8 @@ if(torch_sources)
     file(RELATIVE_PATH relative ${CMAKE_BINARY_DIR}/lib ${torch_dir}/lib)
     set(torch_rpath $ORIGIN/${relative})
   endif()
+  # In a wheel both lie in site-packages.
+  set(torch_rpath "${torch_rpath};$ORIGIN/../../torch/lib")
   add_library(firesteel_torch SHARED ${torch_sources})
   target_compile_features(firesteel_torch PRIVATE cxx_std_20)
   target_include_directories(firesteel_torch SYSTEM PRIVATE ${torch_dir}/include ${torch_dir}/include/torch/csrc/api/include)

@@ -1,0 +1,33 @@
+# `cmake --install BUILD [--component runtime|development|compiler]`.
+#   runtime      libfiresteel_rt, libneuropod, firesteel-host: what a service needs (libc and libm beside it)
+#   development  headers, the static runtime, pkg-config files, firesteelConfig.cmake
+#   compiler     the command line, the compiler, the worker, the bridge to libtorch
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+install(TARGETS firesteel_rt neuropod EXPORT firesteel LIBRARY COMPONENT runtime)
+install(TARGETS firesteel-host RUNTIME COMPONENT runtime)
+if(TARGET firesteel_cuda)
+  install(TARGETS firesteel_cuda LIBRARY COMPONENT runtime)
+endif()
+install(DIRECTORY include/ TYPE INCLUDE COMPONENT development)
+install(TARGETS firesteel_rt_static EXPORT firesteel ARCHIVE COMPONENT development)
+install(EXPORT firesteel NAMESPACE firesteel:: FILE firesteelTargets.cmake DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/firesteel COMPONENT development)
+configure_package_config_file(cmake/firesteelConfig.cmake.in ${CMAKE_BINARY_DIR}/generated/firesteelConfig.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/firesteel)
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/generated/firesteelConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/generated/firesteelConfig.cmake ${CMAKE_BINARY_DIR}/generated/firesteelConfigVersion.cmake
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/firesteel COMPONENT development)
+foreach(name firesteel_rt neuropod)
+  configure_file(cmake/${name}.pc.in ${CMAKE_BINARY_DIR}/generated/${name}.pc @ONLY)
+  install(FILES ${CMAKE_BINARY_DIR}/generated/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
+endforeach()
+foreach(program firesteel-cli firesteel-worker)
+  if(TARGET ${program})
+    install(TARGETS ${program} RUNTIME COMPONENT compiler)
+  endif()
+endforeach()
+foreach(library firesteel firesteel_torch)
+  if(TARGET ${library})
+    install(TARGETS ${library} LIBRARY COMPONENT compiler)
+  endif()
+endforeach()
