@@ -122,18 +122,14 @@ void fst_config_deinit(fst_config *c) {
 
 // One code point of UTF-8 from `*at`; bytes that are none stand for themselves.
 static uint32_t code_point(const unsigned char **at) {
+  static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
   const unsigned char *p = *at;
-  int more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : *p >= 0xc0 ? 1 : 0;
-  uint32_t c = more == 3 ? *p & 7 : more == 2 ? *p & 15 : more == 1 ? *p & 31 : *p;
-  for (int i = 1; i <= more; i++) {
-    if ((p[i] & 0xc0) != 0x80) {
-      *at = p + 1;
-      return *p;
-    }
-    c = c << 6 | (p[i] & 0x3f);
-  }
-  *at = p + more + 1;
-  return c;
+  int more = *p >= 0xf8 ? 0 : *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : *p >= 0xc0 ? 1 : 0, got = 0;
+  uint32_t c = more ? *p & (0x3fu >> more) : *p;
+  while (got < more && (p[got + 1] & 0xc0) == 0x80) c = c << 6 | (p[++got] & 0x3f);
+  bool is_whole = got == more && c >= least[more] && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff);
+  *at = p + (is_whole ? more + 1 : 1);
+  return is_whole ? c : *p;
 }
 
 void fst_config_quote(fst_text *out, const char *text) {

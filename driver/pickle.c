@@ -261,14 +261,14 @@ static void items_add(machine *m, value *container, value *const *items, size_t 
     container->items = grown;
     container->cap = cap;
   }
-  if (count) memcpy(container->items + container->count, items, count * sizeof *items);
+  memcpy(container->items + container->count, items, count * sizeof *items);
   container->count += count;
 }
 
 static fst_status push_items(machine *m, fst_pickle_kind kind, size_t height) {
   if (kind == FST_PICKLE_DICT && (m->stack.len - height) % 2) return damaged("a dict has a key without a value");
   value *v = fst_pickle_make(m->arena, kind);
-  items_add(m, v, m->stack.data + height, m->stack.len - height);
+  if (m->stack.len > height) items_add(m, v, m->stack.data + height, m->stack.len - height);
   m->stack.len = height;
   push(m, v);
   return NULL;
@@ -291,7 +291,7 @@ static fst_status extend(machine *m, fst_pickle_kind kind, size_t height) {
   value *container = m->stack.data[height - 1];
   size_t count = m->stack.len - height;
   if (container->kind != kind || (kind == FST_PICKLE_DICT && count % 2)) return damaged("it adds items to what is no container");
-  items_add(m, container, m->stack.data + height, count);
+  if (count) items_add(m, container, m->stack.data + height, count);
   m->stack.len = height;
   return NULL;
 }
