@@ -168,10 +168,12 @@ static fst_status request_fill(request *r, const fst_source *source, const fst_c
 
 // What report() adds to what the plan says itself. Nothing here may differ from one compilation to the next:
 // the same input gives the same bytes.
-static void info_set(const fst_compiled *compiled, fst_plan_tables *tables) {
+static void info_set(const fst_source *source, const fst_compiled *compiled, fst_plan_tables *tables) {
   fst_text info = {0};
   fst_text_printf(&info, "{\"kernels\": %u, \"arena_bytes\": %llu, \"compiler\": ", compiled->kernel_count, (unsigned long long)compiled->arena_bytes);
-  fst_text_quote(&info, DESCRIPTION, strlen(DESCRIPTION));
+  fst_config_quote(&info, DESCRIPTION);
+  fst_text_puts(&info, ", \"extra_files\": ");
+  fst_source_extra_files(source, &info);
   fst_text_putc(&info, '}');
   tables->info = fst_plan_string_add(tables, info.data, info.len);
   fst_text_deinit(&info);
@@ -209,7 +211,7 @@ static fst_status artifact_make(const fst_source *source, bool strip_source, fst
   tables->source = fst_plan_cstring_add(tables, source->name);
   tables->source_hash = fst_module_hash(source->import.module);
   fst_source_specs(source, tables);
-  info_set(compiled, tables);
+  info_set(source, compiled, tables);
   void *plan;
   size_t plan_len;
   FST_TRY(fst_plan_write(tables, &plan, &plan_len));

@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <zip.h>
+
 #include "base/file.h"
 #include "driver/semver.h"
 
@@ -314,4 +316,42 @@ void fst_source_specs(const fst_source *s, fst_plan_tables *tables) {
   tables->package = fst_plan_cstring_add(tables, s->package.config.name);
   for (size_t i = 0; i < s->package.config.inputs.len; i++) spec_add(tables, &s->package.config.inputs.data[i], 0);
   for (size_t i = 0; i < s->package.config.outputs.len; i++) spec_add(tables, &s->package.config.outputs.data[i], FST_PLAN_SPEC_OUTPUT);
+}
+
+// ---- extra files -----------------------------------------------------------------------------------
+
+enum { EXTRA_TEXT_MAX = 16384 };
+
+static void extra_print(zip_t *zip, zip_uint64_t index, const zip_stat_t *info, fst_text *out) {
+  char text[EXTRA_TEXT_MAX + 1];
+  zip_file_t *file = info->size <= EXTRA_TEXT_MAX ? zip_fopen_index(zip, index, 0) : NULL;
+  zip_int64_t got = file ? zip_fread(file, text, info->size) : -1;
+  if (file) zip_fclose(file);
+  text[got > 0 ? got : 0] = 0;
+  if (got >= 0 && strlen(text) == info->size) fst_config_quote(out, text);
+  else fst_text_printf(out, "\"%llu bytes\"", (unsigned long long)info->size);
+}
+
+void fst_source_extra_files(const fst_source *s, fst_text *out) {
+  zip_error_t error;
+  zip_error_init(&error);
+  const fst_mapping *archive = &s->import.archive;
+  zip_source_t *bytes = archive->size ? zip_source_buffer_create(archive->data, archive->size, 0, &error) : NULL;
+  zip_t *zip = bytes ? zip_open_from_source(bytes, ZIP_RDONLY, &error) : NULL;
+  if (bytes && !zip) zip_source_free(bytes);
+  bool first = true;
+  fst_text_putc(out, '{');
+  for (zip_int64_t i = 0, count = zip ? zip_get_num_entries(zip, 0) : 0; i < count; i++) {
+    zip_stat_t info;
+    const char *name = zip_get_name(zip, (zip_uint64_t)i, 0), *below = name ? strchr(name, '/') : NULL;
+    if (!below || strncmp(below, "/extra/", 7) != 0 || zip_stat_index(zip, (zip_uint64_t)i, 0, &info) != 0) continue;
+    if (!first) fst_text_puts(out, ", ");
+    first = false;
+    fst_config_quote(out, below + 7);
+    fst_text_puts(out, ": ");
+    extra_print(zip, (zip_uint64_t)i, &info, out);
+  }
+  fst_text_putc(out, '}');
+  if (zip) zip_discard(zip);
+  zip_error_fini(&error);
 }

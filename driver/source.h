@@ -30,6 +30,8 @@ void fst_source_deinit(fst_source *source);  // half-made and zeroed ones too
 // The signature text (driver/signature.h) of `method` as the package's input spec has it, in `out`; nothing is
 // added when the source is no package or the method is not `forward`.
 fst_status fst_source_signature(const fst_source *source, const char *method, fst_text *out);
+// The archive's `_extra_files` (licences, notes) as a JSON object: short texts whole, of others their size.
+void fst_source_extra_files(const fst_source *source, fst_text *out);
 // The package's specs into the plan.
 void fst_source_specs(const fst_source *source, fst_plan_tables *tables);
 

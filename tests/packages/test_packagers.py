@@ -269,3 +269,17 @@ def test_several_targets_and_signatures(tmp_path):
     model = firesteel.load(tmp_path / "two", allow_compile=False)
     assert model(np.float32([1]), np.float32([2]))["out"].tolist() == [3]
     assert model(np.ones((2, 3)), np.ones((2, 3)))["out"].tolist() == [[2.0] * 3] * 2
+
+
+def test_inspect_says_what_is_inside(tmp_path):
+    """Licences and notes that came with the archive, sizes, targets and the hash of the source."""
+    torch.jit.save(torch.jit.script(Addition()), str(tmp_path / "m.pt"), _extra_files={"LICENSE": "Do what you like. \u00a9", "binary": b"\x00\xff", "long": "x" * 20000})
+    create_torchscript_neuropod(neuropod_path=tmp_path / "p", model_name="m", module_path=tmp_path / "m.pt", **SPECS)
+    for source in ("m.pt", "p"):
+        types = ("--input", "x: f32[N]", "--input", "y: f32[N]") if source == "m.pt" else ()
+        succeed("compile", tmp_path / source, "-o", tmp_path / f"{source}.fst", *types)
+        told = json.loads(succeed("inspect", tmp_path / f"{source}.fst"))
+        info = json.loads(told["info"])
+        assert info["extra_files"] == {"LICENSE": "Do what you like. \u00a9", "binary": "2 bytes", "long": "20000 bytes"}
+        assert info["kernels"] == 1 and told["source"] == source and len(told["source_hash"]) == 16
+        assert all(t["intact"] and t["code_bytes"] > 0 for t in told["targets"]) and told["methods"][0]["signatures"][0]["arena_bytes"] is not None
