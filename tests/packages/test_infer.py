@@ -247,7 +247,7 @@ def test_loading(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     with zipfile.ZipFile(tmp_path / "no_config", "w") as z:
         z.writestr("0/data/model.pt", "x")
-    for wrong in ("empty",):
+    for wrong in ("empty", "no_config"):
         with pytest.raises(RuntimeError, match="Neuropod Error: "):
             load_neuropod(tmp_path / wrong)
     torch.jit.save(torch.jit.script(Plain()), str(tmp_path / "plain.pt"))
