@@ -88,6 +88,8 @@ static bool try_beside(finder *f) {
   char *folder = strdup(info.dli_fname), *slash = folder ? strrchr(folder, '/') : NULL;
   if (slash) *slash = 0;
   bool ok = slash && (try_pattern(f, "%s/libnvrtc.so*", folder) || try_pattern(f, "%s/../nvidia/*/lib/libnvrtc.so*", folder) || try_pattern(f, "%s/../../nvidia/*/lib/libnvrtc.so*", folder));
+  // In the folder of a build: the project's own environment.
+  ok = ok || (slash && try_pattern(f, "%s/../../.venv/lib/python3*/site-packages/nvidia/*/lib/libnvrtc.so*", folder));
   free(folder);
   return ok;
 }
