@@ -96,7 +96,7 @@ int call_values_fill(converter *c, const char *method_name, PyObject *args, PyOb
     return 0;
   }
   size_t method = 0, at = 0;
-  int known = c->model && fst_method_find(c->model, method_name, &method);
+  int known = c->model && !c->takes_foreign && fst_method_find(c->model, method_name, &method);
   for (; at < v->positional; at++) {
     v->objects[at] = PyTuple_GetItem(args, (Py_ssize_t)at);
     v->vars[at] = var_from_python(c, v->objects[at], declared_type(c->model, known, method, at, NULL));

@@ -21,7 +21,7 @@ PyObject *failure_raise(module_state *state, fst_failure *failure);
 typedef struct converter {
   module_state *state;
   const fst_model *model;  // for names of classes; may be NULL
-  int takes_foreign;       // element types that no model takes, too: what the runtime says of them is wanted
+  int takes_foreign;       // for fst_infer_map, which says itself what of dtypes and numbers does not fit: arrays stay arrays
   int saw_torch;           // a torch tensor came in, so tensors go out as torch tensors
 } converter;
 // A value from a Python object. `type` is the declared type's text, "" when unknown: numbers that NumPy wraps

@@ -51,7 +51,18 @@ static int64_t *symbol_size(fst_symbol_table *t, const char *symbol, int64_t siz
   return &t->rows[t->count++].size;
 }
 
+// A plain number stands for a tensor of one element, of whatever rank and width the spec says.
+static bool is_number(const fst_val *val) { return val->tag != FST_TAG_TENSOR && val->tag != FST_TAG_LIST; }
+
+static bool number_fits(const fst_spec *spec, const fst_val *val) {
+  bool wants_float = !strncmp(spec->dtype, "float", 5), wants_int = strstr(spec->dtype, "int") != NULL;
+  for (size_t d = 0; d < spec->rank; d++)
+    if (spec->dims[d] > 1) return false;
+  return val->tag == FST_TAG_FLOAT ? wants_float : wants_int || wants_float;
+}
+
 static fst_failure *val_check(const fst_spec *spec, const char *which, const fst_val *val, fst_symbol_table *symbols) {
+  if (is_number(val) && number_fits(spec, val)) return NULL;
   const int64_t *sizes = NULL;
   size_t rank = val_sizes(val, &sizes);
   const char *want = spec_type_name(spec), *found = fst_tensor_type_name(val);

@@ -122,7 +122,7 @@ FST_API fst_failure *fst_infer(fst_model *model, const char *method, const fst_v
 FST_API fst_failure *fst_infer_named(fst_model *model, const char *method, size_t positional, const char *const *names, const fst_var *const *args, size_t count, fst_var **out_result);
 
 /* Neuropod's way: tensors by name in, tensors by name out. A value is a tensor, or a list of strings (a string tensor of
- * one dimension); numbers count as tensors without dimensions. */
+ * one dimension); numbers count as tensors of one element. */
 typedef struct fst_map_options {
   size_t size;                  /* sizeof(fst_map_options); fields beyond it count as zero */
   const char *method;           /* NULL: "forward" */

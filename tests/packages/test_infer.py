@@ -178,6 +178,20 @@ def test_types_that_torchscript_does_not_have(folder):
         assert said(model, {"x": zeros(1, dtype=f"uint{bits}")}) == f"TorchScript does not support type: UINT{bits}_TENSOR"
 
 
+def test_numbers_count_as_tensors_of_one_element(folder):
+    """For arguments that the model declares as numbers: a number, or a tensor of one element of any rank."""
+    class Power(torch.nn.Module):
+        def forward(self, x: torch.Tensor, n: int, by: float):
+            return {"out": x * n + by}
+
+    path = package(folder, Power(), [*X, spec("n", "int64", 1), spec("by", "float32")], OUT)
+    for n, by in ((3, 0.5), (np.array([3]), np.float32(0.5))):
+        assert firesteel.load(path).infer({"x": F32([2]), "n": n, "by": by})["out"].tolist() == [6.5]
+    assert load_neuropod(path).infer({"x": F32([2]), "n": np.array([3]), "by": F32(0.5)})["out"].tolist() == [6.5]
+    with pytest.raises(firesteel.Error, match="Tensor 'n' in the input spec is expected to be of type INT64_TENSOR, but was of type DOUBLE_TENSOR"):
+        firesteel.load(path).infer({"x": F32([2]), "n": 3.5, "by": 1})
+
+
 def test_a_dict_takes_all(folder):
     model = load_neuropod(package(folder, DictOfTensors(), [spec(n, "float32", None) for n in "xyz"], OUT))
     assert model.infer({"x": F32([2]), "y": F32([3]), "z": F32([4])})["out"].tolist() == [6]
