@@ -41,6 +41,10 @@ fst_dtype fst_dtype_from_name(const char *name, size_t len) {
 
 bool fst_dtype_is_float(fst_dtype dtype) { return fst_dtype_kind_of(dtype) == FST_KIND_FLOAT; }
 
+bool fst_dtype_is_complex(fst_dtype dtype) { return fst_dtype_kind_of(dtype) == FST_KIND_COMPLEX; }
+
+fst_dtype fst_dtype_part(fst_dtype dtype) { return dtype == FST_C32 ? FST_F16 : dtype == FST_C64 ? FST_F32 : dtype == FST_C128 ? FST_F64 : dtype; }
+
 bool fst_dtype_is_integral(fst_dtype dtype, bool with_bool) {
   fst_dtype_kind kind = fst_dtype_kind_of(dtype);
   return kind == FST_KIND_INT || kind == FST_KIND_UINT || (with_bool && kind == FST_KIND_BOOL);

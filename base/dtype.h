@@ -54,5 +54,7 @@ const char *fst_dtype_word(fst_dtype dtype);         // "Float"; "Unknown" for u
 fst_dtype fst_dtype_from_name(const char *name, size_t len);  // any of the names but the word; else unknown
 bool fst_dtype_is_float(fst_dtype dtype);
 bool fst_dtype_is_integral(fst_dtype dtype, bool with_bool);
+bool fst_dtype_is_complex(fst_dtype dtype);
+fst_dtype fst_dtype_part(fst_dtype dtype);           // of the two floats of a complex element; any other dtype itself
 
 #endif

@@ -135,7 +135,6 @@ static int to_read(fst_infer *in, fst_dtype self, to_request *out) {
     out->format = (int)number;
   }
   if (device >= 0 && !device_is_here(in, (uint32_t)device)) return fst_infer_give_up(in, "a device that is not the CPU");
-  if (fst_dtype_kind_of(out->dtype) == FST_KIND_COMPLEX && out->dtype != self) return fst_infer_give_up(in, "complex elements");
   return FST_INFER_OK;
 }
 

@@ -6,7 +6,7 @@
 #include "ir/args.h"
 #include "ir/lower_build.h"
 
-typedef struct { fst_value_id value; uint32_t rank; fst_kx index[FST_MAX_RANK], kx; } pulled;
+typedef struct { fst_value_id value; fst_kx index[FST_MAX_RANK], part, kx; } pulled;
 
 typedef struct {
   const fst_graph *graph;
@@ -67,12 +67,18 @@ static uint32_t buffer_for(group *g, fst_value_id value, bool is_output) {
   uint64_t known;
   if (fst_map_get(&g->buffer_of, value.id, &known)) return (uint32_t)known - 1;
   const fst_type_data *t = fst_value_type_data(g->graph, value);
-  fst_kbuf b = {.dtype = t->dtype, .rank = (uint32_t)t->rank};
+  fst_kernel *k = g->out->kernel;
+  int64_t parts = fst_dtype_is_complex(t->dtype) ? 2 : 1;
+  fst_kbuf b = {.dtype = fst_dtype_part(t->dtype), .rank = (uint32_t)t->rank};
   for (int i = 0; i < t->rank; i++) {
     b.sizes[i] = size_param(g, t->dims[i]);
-    b.strides[i] = size_param(g, t->strides[i]);
+    b.strides[i] = fst_kx_prim2(k, FST_PRIM_MUL, size_param(g, t->strides[i]), fst_kx_int(k, parts));
   }
-  uint32_t number = fst_kernel_buffer(g->out->kernel, &b);
+  if (parts == 2) {
+    b.sizes[b.rank] = fst_kx_int(k, parts);
+    b.strides[b.rank++] = fst_kx_int(k, 1);
+  }
+  uint32_t number = fst_kernel_buffer(k, &b);
   fst_kernel_arg arg = {.value = value, .dim = FST_DIM_UNKNOWN, .is_output = is_output};
   fst_vec_push(&g->out->buffers, arg);
   fst_map_set(&g->buffer_of, value.id, (uint64_t)number + 1);
@@ -81,7 +87,7 @@ static uint32_t buffer_for(group *g, fst_value_id value, bool is_output) {
 
 // ---- elements --------------------------------------------------------------------------------------
 
-static fst_kx element(group *g, fst_value_id value, const fst_kx *index);
+static fst_kx element(group *g, fst_value_id value, const fst_kx *index, fst_kx part);
 
 static fst_lower open_node(group *g, fst_node_id node, uint32_t result, const fst_kx *index) {
   return (fst_lower){.kernel = g->out->kernel, .graph = g->graph, .node = node, .result = result, .index = index, .context = g, .lowered = g->out};
@@ -109,15 +115,26 @@ static void lower_pointwise(fst_lower *lo, const fst_op_info *row) {
   lower_finish(lo, fst_kx_expression(lo->kernel, row->scalar, dtype, pointwise_operand, &names));
 }
 
-static fst_kx lower_element(group *g, fst_node_id node, uint32_t result, const fst_kx *index) {
+// Reads an element from memory.
+static fst_kx load(group *g, fst_value_id value, uint32_t rank, const fst_kx *index, fst_kx part) {
+  fst_kx at[FST_MAX_RANK];
+  uint32_t buffer = buffer_for(g, value, false);
+  if (!part.id) return fst_kx_load(g->out->kernel, buffer, index);
+  if (rank) memcpy(at, index, rank * sizeof *index);
+  at[rank] = part;
+  return fst_kx_load(g->out->kernel, buffer, at);
+}
+
+static fst_kx lower_element(group *g, fst_node_id node, uint32_t result, const fst_kx *index, fst_kx part) {
   fst_lower lo = open_node(g, node, result, index);
+  lo.part = part;
   fst_op op = fst_node_get(g->graph, node)->op;
   const fst_op_info *row = computing_row(op);
   if (row->lower) row->lower(&lo);
   else if (row->scalar) lower_pointwise(&lo, row);
   if (!lo.value.id) {
     g->missing = fst_op_name(op);
-    return fst_kx_number(g->out->kernel, fst_lower_result_type(&lo, result)->dtype, 0, 0);
+    return kx_zero(&lo, fst_lower_result_type(&lo, result)->dtype);
   }
   return lo.value;
 }
@@ -129,19 +146,19 @@ static bool computed_here(const group *g, fst_value_id value, fst_node_id *out_n
   return !computing_row(fst_node_get(g->graph, *out_node)->op)->lower_stmt;
 }
 
-static fst_kx element(group *g, fst_value_id value, const fst_kx *index) {
+static fst_kx element(group *g, fst_value_id value, const fst_kx *index, fst_kx part) {
   fst_node_id node;
   uint32_t rank = (uint32_t)fst_value_type_data(g->graph, value)->rank;
-  if (!computed_here(g, value, &node)) return fst_kx_load(g->out->kernel, buffer_for(g, value, false), index);
-  uint64_t hash = value.id, at;
+  if (!computed_here(g, value, &node)) return load(g, value, rank, index, part);
+  uint64_t hash = fst_hash_mix(value.id, part.id), at;
   for (uint32_t i = 0; i < rank; i++) hash = fst_hash_mix(hash, index[i].id);
   for (; fst_map_get(&g->memo, hash, &at); hash++) {
     const pulled *e = &g->elements.data[at - 1];
-    if (fst_value_eq(e->value, value) && !memcmp(e->index, index, rank * sizeof *index)) return e->kx;
+    if (fst_value_eq(e->value, value) && fst_kx_eq(e->part, part) && !memcmp(e->index, index, rank * sizeof *index)) return e->kx;
   }
-  pulled e = {.value = value, .rank = rank};
+  pulled e = {.value = value, .part = part};
   memcpy(e.index, index, rank * sizeof *index);
-  e.kx = lower_element(g, node, fst_value_get(g->graph, value)->index, index);
+  e.kx = lower_element(g, node, fst_value_get(g->graph, value)->index, index, part);
   fst_vec_push(&g->elements, e);
   fst_map_set(&g->memo, hash, g->elements.len);
   return e.kx;
@@ -152,7 +169,25 @@ static fst_kx element(group *g, fst_value_id value, const fst_kx *index) {
 static group *group_of(const fst_lower *lo) { return lo->context; }
 static fst_value_id operand(const fst_lower *lo, uint32_t arg) { return fst_node_get(lo->graph, lo->node)->operands[arg]; }
 
-fst_kx fst_lower_load(fst_lower *lo, uint32_t arg, const fst_kx *index) { return element(group_of(lo), operand(lo, arg), index); }
+static fst_kx load_part(fst_lower *lo, fst_value_id value, const fst_kx *index, fst_kx part) {
+  bool is_complex = fst_dtype_is_complex(fst_value_type_data(lo->graph, value)->dtype);
+  return element(group_of(lo), value, index, !is_complex ? FST_NO_KX : part.id ? part : fst_kx_int(lo->kernel, 0));
+}
+
+fst_kx fst_lower_load(fst_lower *lo, uint32_t arg, const fst_kx *index) { return load_part(lo, operand(lo, arg), index, lo->part); }
+
+// A real number as the part of a complex one.
+static fst_kx as_part(fst_lower *lo, fst_kx real, fst_kx imaginary) {
+  return kx_select(lo, kx_eq(lo, lo->part, fst_kx_int(lo->kernel, 0)), real, imaginary);
+}
+
+fst_kx fst_lower_load_as(fst_lower *lo, uint32_t arg, const fst_kx *index, fst_dtype dtype) {
+  bool from = fst_dtype_is_complex(fst_lower_type(lo, arg)->dtype), to = fst_dtype_is_complex(dtype);
+  fst_kx value = kx_convert(lo, fst_lower_load(lo, arg, index), dtype);
+  if (!from && to) return as_part(lo, value, kx_zero(lo, dtype));
+  if (!from || dtype != FST_BOOL) return value;
+  return kx_or(lo, value, kx_convert(lo, load_part(lo, operand(lo, arg), index, fst_kx_int(lo->kernel, 1)), FST_BOOL));
+}
 
 static bool list_items(const fst_lower *lo, uint32_t arg, const fst_value_id **out, uint32_t *out_count) {
   const fst_node *list = fst_list_items(lo->graph, operand(lo, arg));
@@ -167,11 +202,11 @@ fst_kx fst_lower_load_item(fst_lower *lo, uint32_t arg, uint32_t item, const fst
   uint32_t count = 0;
   if (list_items(lo, arg, &items, &count)) {
     FST_ASSERT(item < count, "item %u of a list of %u", item, count);
-    return element(group_of(lo), items[item], index);
+    return load_part(lo, items[item], index, lo->part);
   }
   const fst_const_data *c = fst_value_const(lo->graph, operand(lo, arg));
   FST_ASSERT(c && c->kind == FST_CONST_TUPLE && item < c->count, "a list operand without items");
-  return element(group_of(lo), fst_graph_const((fst_graph *)lo->graph, c->items[item]), index);
+  return load_part(lo, fst_graph_const((fst_graph *)lo->graph, c->items[item]), index, lo->part);
 }
 
 fst_kx fst_lower_fit(fst_lower *lo, fst_dim from, fst_dim to, fst_kx index) {
@@ -182,27 +217,42 @@ fst_kx fst_lower_fit(fst_lower *lo, fst_dim from, fst_dim to, fst_kx index) {
   return fst_kx_prim3(lo->kernel, FST_PRIM_SELECT, fst_kx_prim2(lo->kernel, FST_PRIM_EQ, fst_lower_dim(lo, from), one), zero, index);
 }
 
-fst_kx fst_lower_broadcast(fst_lower *lo, uint32_t arg) {
+static void broadcast_index(fst_lower *lo, uint32_t arg, fst_kx *index) {
   const fst_type_data *from = fst_lower_type(lo, arg), *to = fst_lower_result_type(lo, lo->result);
-  fst_kx index[FST_MAX_RANK];
   for (int i = 0; i < from->rank; i++) {
     int at = i + to->rank - from->rank;
     index[i] = at < 0 ? fst_kx_int(lo->kernel, 0) : fst_lower_fit(lo, from->dims[i], to->dims[at], lo->index[at]);
   }
+}
+fst_kx fst_lower_broadcast(fst_lower *lo, uint32_t arg) {
+  fst_kx index[FST_MAX_RANK];
+  broadcast_index(lo, arg, index);
   return fst_lower_load(lo, arg, index);
+}
+fst_kx fst_lower_broadcast_as(fst_lower *lo, uint32_t arg, fst_dtype dtype) {
+  fst_kx index[FST_MAX_RANK];
+  broadcast_index(lo, arg, index);
+  return fst_lower_load_as(lo, arg, index, dtype);
 }
 
 fst_kx fst_lower_size(fst_lower *lo, uint32_t arg, uint32_t dim) { return size_param(group_of(lo), fst_lower_type(lo, arg)->dims[dim]); }
 fst_kx fst_lower_result_size(fst_lower *lo, uint32_t dim) { return size_param(group_of(lo), fst_lower_result_type(lo, lo->result)->dims[dim]); }
 fst_kx fst_lower_dim(fst_lower *lo, fst_dim d) { return size_param(group_of(lo), d); }
 
-fst_kx fst_lower_value(fst_lower *lo, fst_value_id value, fst_dtype dtype) {
+static fst_kx real_value(fst_lower *lo, fst_value_id value, fst_dtype dtype) {
   const fst_const_data *c = fst_value_const(lo->graph, value);
   if (c && c->kind == FST_CONST_FLOAT) return fst_kx_convert(lo->kernel, fst_kx_float(lo->kernel, FST_F64, c->f), dtype);
   if (c && c->kind == FST_CONST_BOOL) return fst_kx_convert(lo->kernel, fst_kx_bool(lo->kernel, c->b), dtype);
   if (c && c->kind == FST_CONST_INT) return fst_kx_convert(lo->kernel, fst_kx_int(lo->kernel, c->i), dtype);
-  if (fst_value_type_data(lo->graph, value)->kind == FST_TY_TENSOR) return fst_kx_convert(lo->kernel, element(group_of(lo), value, NULL), dtype);
+  if (fst_value_type_data(lo->graph, value)->kind == FST_TY_TENSOR) return fst_kx_convert(lo->kernel, load_part(lo, value, NULL, lo->part), dtype);
   return fst_kx_convert(lo->kernel, value_param(group_of(lo), value), dtype);
+}
+fst_kx fst_lower_value(fst_lower *lo, fst_value_id value, fst_dtype dtype) {
+  const fst_const_data *c = fst_value_const(lo->graph, value);
+  fst_dtype part = fst_dtype_part(dtype);
+  if (part == dtype) return real_value(lo, value, dtype);
+  if (c && c->kind == FST_CONST_COMPLEX) return as_part(lo, fst_kx_float(lo->kernel, part, c->c.re), fst_kx_float(lo->kernel, part, c->c.im));
+  return as_part(lo, real_value(lo, value, part), kx_zero(lo, part));
 }
 fst_kx fst_lower_scalar(fst_lower *lo, uint32_t arg, fst_dtype dtype) { return fst_lower_value(lo, operand(lo, arg), dtype); }
 
@@ -245,6 +295,29 @@ int fst_lower_list_length(const fst_lower *lo, uint32_t arg) {
   return c && c->kind == FST_CONST_TUPLE ? (int)c->count : -1;
 }
 
+// ---- complex elements ------------------------------------------------------------------------------
+
+static bool is_complex(const fst_graph *graph, fst_value_id value, bool *out_fits) {
+  const fst_type_data *t = fst_value_type_data(graph, value);
+  if (t->kind == FST_TY_COMPLEX) return *out_fits = fst_value_const(graph, value) != NULL, true;
+  if (t->kind != FST_TY_TENSOR || !fst_dtype_is_complex(t->dtype)) return false;
+  if (t->rank >= FST_MAX_RANK) *out_fits = false;
+  return true;
+}
+
+// Nodes that move complex elements, part by part; what computes with them has no kernel of ours.
+static bool parts_are_moved(const fst_graph *graph, const fst_node *n) {
+  bool any = false, fits = true;
+  for (uint32_t i = 0; i < n->operand_count; i++) {
+    const fst_node *list = fst_list_items(graph, n->operands[i]);
+    any = is_complex(graph, n->operands[i], &fits) || any;
+    for (uint32_t k = 0; list && k < list->operand_count; k++) any = is_complex(graph, list->operands[k], &fits) || any;
+  }
+  for (uint32_t r = 0; r < n->result_count; r++) any = is_complex(graph, n->results[r], &fits) || any;
+  fst_op_class cls = fst_op_get(n->op)->cls;
+  return !any || (fits && !computing_row(n->op)->lower_stmt && (cls == FST_CLASS_VIEW || cls == FST_CLASS_COPY || cls == FST_CLASS_GATHER));
+}
+
 // ---- groups ----------------------------------------------------------------------------------------
 
 static const char *kernel_name(const fst_graph *graph, const fst_node_id *nodes, uint32_t count, fst_text *out) {
@@ -260,7 +333,7 @@ static const char *kernel_name(const fst_graph *graph, const fst_node_id *nodes,
 // Outputs of one shape share a statement, so that what they share is computed once.
 static bool same_space(const fst_graph *graph, fst_value_id a, fst_value_id b) {
   const fst_type_data *x = fst_value_type_data(graph, a), *y = fst_value_type_data(graph, b);
-  return x->rank == y->rank && (!x->rank || !memcmp(x->dims, y->dims, (size_t)x->rank * sizeof *x->dims));
+  return x->rank == y->rank && fst_dtype_is_complex(x->dtype) == fst_dtype_is_complex(y->dtype) && (!x->rank || !memcmp(x->dims, y->dims, (size_t)x->rank * sizeof *x->dims));
 }
 
 // ---- outputs ----
@@ -269,6 +342,7 @@ static bool same_space(const fst_graph *graph, fst_value_id a, fst_value_id b) {
 // are equally long: what they store lies side by side.
 typedef struct space {
   int rank;
+  bool has_parts;                      // the last dim is that of the parts of complex elements
   fst_kx extents[FST_MAX_RANK];        // of the outputs
   int64_t periods[FST_MAX_RANK], phase[FST_MAX_RANK];
   bool together;                       // the last dim's parts
@@ -294,6 +368,12 @@ static void space_read(group *g, const fst_node_id *nodes, uint32_t node_count, 
       parts *= out->periods[d] = periods[d];
     }
   }
+  if (fst_dtype_is_complex(t->dtype)) {
+    out->has_parts = true;
+    out->periods[out->rank] = 1;
+    out->extents[out->rank++] = fst_kx_int(g->out->kernel, 2);
+    return;
+  }
   out->together = t->rank && fst_kx_is_int(g->out->kernel, out->extents[t->rank - 1], &size) && size % out->periods[t->rank - 1] == 0;
 }
 
@@ -312,7 +392,7 @@ static uint32_t store_part(group *g, const space *s, const fst_kx *vars, const f
   for (int d = 0; d < s->rank; d++)
     index[d] = fst_kx_prim2(k, FST_PRIM_ADD, fst_kx_prim2(k, FST_PRIM_MUL, vars[d], fst_kx_int(k, s->periods[d])), fst_kx_int(k, s->phase[d]));
   for (uint32_t i = 0; i < count; i++) {
-    fst_kx value = element(g, outputs[i], index);
+    fst_kx value = element(g, outputs[i], index, s->has_parts ? index[s->rank - 1] : FST_NO_KX);
     stores[used++] = (fst_kstore){buffer_for(g, outputs[i], true), value, (uint32_t)s->rank, index};
   }
   return used;
@@ -373,7 +453,13 @@ fst_status fst_lower_group(const fst_graph *graph, const fst_node_id *nodes, uin
   memset(out, 0, sizeof *out);
   out->kernel = fst_kernel_create(kernel_name(graph, nodes, node_count, &name));
   fst_text_deinit(&name);
-  for (uint32_t i = 0; i < node_count; i++) fst_map_set(&g.inside, nodes[i].id, 1);
+  for (uint32_t i = 0; i < node_count; i++) {
+    fst_map_set(&g.inside, nodes[i].id, 1);
+    if (!parts_are_moved(graph, fst_node_get(graph, nodes[i]))) {
+      group_deinit(&g);
+      return FST_FAIL(FST_ERR_UNSUPPORTED, "%s has no kernel for complex elements", fst_op_name(fst_node_get(graph, nodes[i])->op));
+    }
+  }
   for (uint32_t i = 0; i < node_count; i++) {   // statements first: what follows loads their results
     const fst_op_info *row = computing_row(fst_node_get(graph, nodes[i])->op);
     if (!row->lower_stmt) continue;

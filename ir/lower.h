@@ -14,11 +14,15 @@ typedef struct fst_lower {
   fst_node_id node;
   uint32_t result;       // which result of the node
   const fst_kx *index;   // [rank of that result] i64 expressions
+  fst_kx part;           // of a complex result: which of the element's two floats is meant, 0 or 1 (i64); none for others
   fst_kx value;          // to be set by the lowering, of the result's dtype; none: no lowering for these operands
   void *context;         // of whoever builds the kernel
   struct fst_lowered *lowered;  // the kernel's arguments so far; checks add to them
 } fst_lower;
 
+// Kernels know no complex numbers: a complex tensor is a buffer of floats with one more dim, of 2, and a lowering that only moves
+// elements (see lower.c for the classes) is asked for one part at a time. What it loads of complex operands is the same
+// part, and the real part where its result is not complex.
 // Element of tensor operand `arg` at `index`. Broadcasting is the caller's business: see fst_lower_broadcast.
 fst_kx fst_lower_load(fst_lower *lo, uint32_t arg, const fst_kx *index);
 // Element of item `item` of a Tensor[] operand.
@@ -27,6 +31,9 @@ fst_kx fst_lower_load_item(fst_lower *lo, uint32_t arg, uint32_t item, const fst
 fst_kx fst_lower_broadcast(fst_lower *lo, uint32_t arg);
 // Where index `index` over `to` elements lies in a dim of `from` that broadcasts to them.
 fst_kx fst_lower_fit(fst_lower *lo, fst_dim from, fst_dim to, fst_kx index);
+// The same, converted as PyTorch's `to` does: a complex number has no imaginary part as a real one, and is true unless both parts are 0.
+fst_kx fst_lower_load_as(fst_lower *lo, uint32_t arg, const fst_kx *index, fst_dtype dtype);
+fst_kx fst_lower_broadcast_as(fst_lower *lo, uint32_t arg, fst_dtype dtype);
 fst_kx fst_lower_size(fst_lower *lo, uint32_t arg, uint32_t dim);    // size of an operand, i64
 fst_kx fst_lower_result_size(fst_lower *lo, uint32_t dim);
 fst_kx fst_lower_dim(fst_lower *lo, fst_dim d);                      // any size expression of the graph

@@ -23,10 +23,10 @@ static inline fst_kx kx_and(fst_lower *lo, fst_kx a, fst_kx b) { return kx_prim(
 static inline fst_kx kx_or(fst_lower *lo, fst_kx a, fst_kx b) { return kx_prim(lo, FST_PRIM_OR, a, b); }
 static inline fst_kx kx_not(fst_lower *lo, fst_kx a) { return fst_kx_prim1(lo->kernel, FST_PRIM_NOT, a); }
 static inline fst_kx kx_select(fst_lower *lo, fst_kx c, fst_kx a, fst_kx b) { return fst_kx_prim3(lo->kernel, FST_PRIM_SELECT, c, a, b); }
-static inline fst_kx kx_convert(fst_lower *lo, fst_kx a, fst_dtype dtype) { return fst_kx_convert(lo->kernel, a, dtype); }
+static inline fst_kx kx_convert(fst_lower *lo, fst_kx a, fst_dtype dtype) { return fst_kx_convert(lo->kernel, a, fst_dtype_part(dtype)); }
 static inline fst_dtype kx_dtype(fst_lower *lo, fst_kx a) { return fst_kx_get(lo->kernel, a)->dtype; }
-static inline fst_kx kx_number(fst_lower *lo, fst_dtype dtype, double v) { return fst_kx_number(lo->kernel, dtype, v, (int64_t)v); }
-static inline fst_kx kx_zero(fst_lower *lo, fst_dtype dtype) { return fst_kx_number(lo->kernel, dtype, 0.0, 0); }
+static inline fst_kx kx_number(fst_lower *lo, fst_dtype dtype, double v) { return fst_kx_number(lo->kernel, fst_dtype_part(dtype), v, (int64_t)v); }
+static inline fst_kx kx_zero(fst_lower *lo, fst_dtype dtype) { return fst_kx_number(lo->kernel, fst_dtype_part(dtype), 0.0, 0); }
 static inline fst_kx kx_call1(fst_lower *lo, const char *function, fst_kx a) { return fst_kx_call(lo->kernel, function, &a, 1); }
 static inline fst_kx kx_call2(fst_lower *lo, const char *function, fst_kx a, fst_kx b) {
   return fst_kx_call(lo->kernel, function, (fst_kx[]){a, b}, 2);
@@ -43,7 +43,7 @@ static inline fst_kx kx_sum(fst_lower *lo, const fst_kx *vars, const fst_kx *ext
 // 16-bit floats are computed in f32 and rounded once, where the result is stored.
 static inline fst_dtype fst_dtype_wide(fst_dtype dtype) { return dtype == FST_F16 || dtype == FST_BF16 ? FST_F32 : dtype; }
 static inline fst_kx kx_load_as(fst_lower *lo, uint32_t arg, const fst_kx *index, fst_dtype dtype) {
-  return kx_convert(lo, fst_lower_load(lo, arg, index), dtype);
+  return fst_lower_load_as(lo, arg, index, dtype);
 }
 static inline fst_kx kx_load_wide(fst_lower *lo, uint32_t arg, const fst_kx *index) {
   return kx_load_as(lo, arg, index, fst_dtype_wide(fst_lower_type(lo, arg)->dtype));

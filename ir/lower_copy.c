@@ -189,7 +189,7 @@ void fst_lower_repeat_interleave(fst_lower *lo) {
 }
 
 // ---- writing over ----
-void fst_lower_copy(fst_lower *lo) { lower_finish(lo, fst_lower_broadcast(lo, 1)); }
+void fst_lower_copy(fst_lower *lo) { lo->value = fst_lower_broadcast_as(lo, 1, fst_lower_result_type(lo, 0)->dtype); }
 
 void fst_lower_fill(fst_lower *lo) {
   fst_dtype dtype = fst_lower_result_type(lo, 0)->dtype;

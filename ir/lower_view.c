@@ -12,17 +12,18 @@ static fst_dims *dims_of(const fst_lower *lo) { return lo->graph->dims; }
 
 static fst_shape self_shape(const fst_lower *lo) { return fst_shape_of(dims_of(lo), fst_lower_type(lo, 0)); }
 
-static void load_self(fst_lower *lo, const fst_kx *index) { lower_finish(lo, fst_lower_load(lo, 0, index)); }
+static void load_self(fst_lower *lo, const fst_kx *index) { lo->value = kx_load_as(lo, 0, index, fst_lower_result_type(lo, 0)->dtype); }
 
 // The same element, converted where the op converts.
 void fst_lower_same(fst_lower *lo) { load_self(lo, lo->index); }
 
 void fst_lower_bits(fst_lower *lo) {
+  if (fst_dtype_is_complex(fst_lower_type(lo, 0)->dtype) != fst_dtype_is_complex(fst_lower_result_type(lo, 0)->dtype)) return;
   fst_kx value = fst_lower_load(lo, 0, lo->index);
   if (value.id) lo->value = fst_kx_bitcast(lo->kernel, value, fst_lower_result_type(lo, 0)->dtype);
 }
 
-void fst_lower_expand(fst_lower *lo) { lower_finish(lo, fst_lower_broadcast(lo, 0)); }
+void fst_lower_expand(fst_lower *lo) { lo->value = fst_lower_broadcast(lo, 0); }
 
 // ---- reshape ---------------------------------------------------------------------------------------
 //

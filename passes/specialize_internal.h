@@ -105,19 +105,8 @@ void world_set(world *w, fst_value_id old, binding b);
 fst_value_id residual(specializer *sp, world *w, binding b, fst_loc loc);   // a value of the new graph, made if needed
 fst_value_id residual_of(specializer *sp, world *w, fst_value_id old, fst_loc loc);
 world world_clone(specializer *sp, const world *w);
-fst_type import_type(specializer *sp, fst_type type);                 // old graph's table to the new one's
-fst_type apply_facts(specializer *sp, const world *w, fst_type type);
-fst_dim dim_facts(specializer *sp, const world *w, fst_dim d);
-void learn_equal(specializer *sp, world *w, fst_dim a, fst_dim b);
 // A tuple that comes from outside or out of a container is taken apart at once, so that its items' types are not forgotten.
 binding open_tuple(specializer *sp, world *w, fst_value_id value);
-fst_type instantiate(specializer *sp, const world *w, fst_type type); // fresh symbols for what is not known
-fst_dim fresh_symbol(specializer *sp, const world *w, bool is_signed);
-bool symbol_visible(specializer *sp, fst_dim d, fst_block_id block);  // every symbol of d
-fst_type generalize(specializer *sp, fst_type type);                  // forget symbols made on the way
-fst_type open_sizes(specializer *sp, fst_type type);                  // forget all sizes
-// What holds of both; sizes that differ, or that `block` does not see, become unknown.
-fst_type join_types(specializer *sp, fst_type a, fst_type b, fst_block_id block);
 fst_value_id emit(specializer *sp, world *w, fst_op op, const fst_value_id *operands, uint32_t count, fst_type type, fst_loc loc);
 fst_node_id emit_node(specializer *sp, world *w, fst_op op, const fst_value_id *operands, uint32_t count, uint32_t results, fst_loc loc);
 // A SCALAR op on two numbers: a literal, or with its expression, where they are known.
@@ -133,6 +122,22 @@ bool const_bool(specializer *sp, binding b, bool *out);
 // ---- what PyTorch refuses (specialize_guard.c) ----
 void emit_guards(specializer *sp, world *w, const fst_infer *in, fst_node_id node);   // before the node
 void emit_raise(specializer *sp, world *w, fst_node_id node, const char *text);       // in the node's place
+
+// ---- types and sizes (specialize_type.c) ----
+fst_type import_type(specializer *sp, fst_type type);                 // old graph's table to the new one's
+fst_type apply_facts(specializer *sp, const world *w, fst_type type);
+fst_dim dim_facts(specializer *sp, const world *w, fst_dim d);
+void learn_equal(specializer *sp, world *w, fst_dim a, fst_dim b);
+fst_type instantiate(specializer *sp, const world *w, fst_type type); // fresh symbols for what is not known
+// Results of inference bring symbols of their own: they are defined where the node stands, in `block`.
+void adopt_symbols(specializer *sp, fst_block_id block);
+fst_dim fresh_symbol(specializer *sp, const world *w, bool is_signed);
+bool symbol_visible(specializer *sp, fst_dim d, fst_block_id block);  // every symbol of d
+fst_type generalize(specializer *sp, fst_type type);                  // forget symbols made on the way
+fst_type lasting_type(specializer *sp, fst_type type);                // what holds beyond this call: constant sizes
+fst_type open_sizes(specializer *sp, fst_type type);                  // forget all sizes
+// What holds of both; sizes that differ, or that `block` does not see, become unknown.
+fst_type join_types(specializer *sp, fst_type a, fst_type b, fst_block_id block);
 
 // ---- control flow (specialize_flow.c) ----
 // Walks an If and as many of the nodes after it (up to position `to`) as must be walked on both paths;

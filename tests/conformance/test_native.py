@@ -103,6 +103,32 @@ def test_programs_use_all_first_ops(tmp_path):
     assert [name for name in first_ops.NAMES if name not in names] == []
 
 
+def test_first_ops_never_fall_back(outcomes):
+    """Nor in any sample of the sweep."""
+    fell = {op: label for label, outcome in outcomes.items() if outcome.kind == "fallback" for op in outcome.detail.split()}
+    assert {op: label for op, label in fell.items() if op in first_ops.NAMES} == {}
+
+
+# ---- complex elements --------------------------------------------------------------------------------------
+
+MOVES = {
+    "from real": lambda x: x.to(torch.complex64), "to complex128": lambda x: x.to(torch.complex128), "to real": lambda x: x.to(torch.complex64).to(torch.float32),
+    "to bool": lambda x: x.to(torch.complex64).to(torch.bool), "copied": lambda x: x.to(torch.complex64).t().contiguous(), "joined": lambda x: torch.cat([x.to(torch.complex64), x.to(torch.complex64)[:1]]),
+    "padded": lambda x: torch.nn.functional.pad(x.to(torch.complex64), (1, 2)), "indexed": lambda x: x.to(torch.complex64)[torch.tensor([1, 0])],
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_complex_elements_move_natively(move, tmp_path):
+    path = str(tmp_path / "move.pt")
+    torch.jit.trace(MOVES[move], torch.ones(2, 3), check_trace=False).save(path)
+    for sizes in ((2, 3), (5, 7), (4, 1)):
+        x = torch.randn(sizes)
+        results, fallbacks, outcome = native.run_archive(path, [x])
+        assert outcome is None and fallbacks == {}
+        assert native.harness.difference(results[0], torch.jit.load(path)(x)) is None
+
+
 # ---- what only libtorch can hold ---------------------------------------------------------------------------
 
 @pytest.mark.parametrize("function", [lambda x: (torch.complex(x, x).conj() * 2).abs(), lambda x: torch.fft.ifft(x), lambda x: x.to_sparse().to_dense() + 1,
