@@ -129,6 +129,26 @@ def test_complex_elements_move_natively(move, tmp_path):
         assert native.harness.difference(results[0], torch.jit.load(path)(x)) is None
 
 
+# ---- orthogonal polynomials --------------------------------------------------------------------------------
+
+POLYNOMIALS = ["%schebyshev_polynomial_%s" % (shifted, kind) for shifted in ("", "shifted_") for kind in "tuvw"] + [
+    "hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p"]
+
+
+@pytest.mark.parametrize("name", POLYNOMIALS)
+def test_polynomials(name, tmp_path):
+    """Orders and points that are numbers, orders in a tensor, of which none may be above 1, and those beyond what a type holds. (Of NaN, PyTorch
+    takes some for points of size 1.)"""
+    path, function = str(tmp_path / "polynomial.pt"), getattr(torch.special, name)
+    torch.jit.trace(lambda x, n: (function(x, 7), function(x, -1), function(0.5, n), function(x, n), function(x, n.clamp_max(1)), function(x.double(), 200)),
+                    (torch.ones(2), torch.ones(2, 1, dtype=torch.int64)), check_trace=False).save(path)
+    for x, n in ((torch.tensor([-1.0, -0.3, 0.0, 0.9, 1.0]), torch.tensor([[-2], [0], [1], [6]])), (torch.rand(0), torch.ones(3, 1, dtype=torch.int64))):
+        results, fallbacks, outcome = native.run_archive(path, [x, n])
+        assert outcome is None and fallbacks == {}
+        for mine, theirs in zip(results, torch.jit.load(path)(x, n), strict=True):
+            assert native.harness.difference(mine, theirs) is None
+
+
 # ---- what only libtorch can hold ---------------------------------------------------------------------------
 
 @pytest.mark.parametrize("function", [lambda x: (torch.complex(x, x).conj() * 2).abs(), lambda x: torch.fft.ifft(x), lambda x: x.to_sparse().to_dense() + 1,
