@@ -274,8 +274,11 @@ static bool node_infer(session *s, fst_node_id node, fst_infer *in) {
   int result = fst_infer_node(s->graph, node, &s->scratch, in);
   if (result == FST_INFER_UNKNOWN) return unsupported(s, fst_op_name(n->op), in->message);
   if (result == FST_INFER_RAISES) return fail(s, "raises", in->message);
-  for (size_t i = 0; i < in->guards.len; i++)
-    if (known(s, in->guards.data[i].a) != known(s, in->guards.data[i].b)) return fail(s, "raises", in->guards.data[i].message);
+  for (size_t i = 0; i < in->guards.len; i++) {
+    const fst_infer_guard *guard = &in->guards.data[i];
+    int64_t a = known(s, guard->a), b = known(s, guard->b);
+    if (guard->at_most ? a > b : a != b) return fail(s, "raises", guard->message);
+  }
   return true;
 }
 
