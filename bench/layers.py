@@ -6,7 +6,8 @@
 
 Each layer is traced, saved, compiled ahead of time for one target, compared with PyTorch in float64, and timed by `firesteel bench`
 with 200 sets of inputs in turn (none stays in a cache), in a process of its own, pinned; the roof of that target is measured in the
-same run, before and after. Convolutions take and give channels-last tensors, which is the layout inside a graph. All have bias and ReLU.
+same run, before and after. Convolutions take and give tensors as PyTorch lays them out, channels first, which is the layout inside
+a graph too. All have bias and ReLU.
 `goal` is the percent of the roof that the layer should reach; percentages are of p50, and of the fastest call beside it: where
 the two are far apart the machine was busy.
 """
@@ -40,23 +41,20 @@ def linear(m, k, n, goal, is_memory=False):
     return Layer(f"linear {m}x{k}x{n}", make, (m, k), m * k * n, goal, is_memory)
 
 
-def conv(size, i, o, kernel, goal, stride=1, groups=1, padding=None):
+def conv(size, i, o, kernel, goal, stride=1, groups=1, padding=None, transposed=False):
     import torch
 
-    class ChannelsLast(torch.nn.Module):
-        """The tensor is [N, H, W, C] outside; both permutations are views."""
+    pad = (0 if transposed else kernel // 2) if padding is None else padding
 
-        def __init__(self):
-            super().__init__()
-            self.conv = torch.nn.Conv2d(i, o, kernel, stride, kernel // 2 if padding is None else padding, groups=groups)
+    def make():
+        kind = torch.nn.ConvTranspose2d if transposed else torch.nn.Conv2d
+        return torch.nn.Sequential(kind(i, o, kernel, stride, pad, groups=groups), torch.nn.ReLU())
 
-        def forward(self, x):
-            return torch.relu(self.conv(x.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
-
-    out = (size + 2 * (kernel // 2 if padding is None else padding) - kernel) // stride + 1
-    name = f"conv {kernel}x{kernel} {i}->{o} {size}x{size}"
+    out = (size + 2 * pad - kernel) // stride + 1
+    points = size * size if transposed else out * out
+    name = f"{'transposed' if transposed else 'conv'} {kernel}x{kernel} {i}->{o} {size}x{size}"
     name = f"depthwise {kernel}x{kernel} {i} {size}x{size}" if groups == i == o else name if groups == 1 else name + f" g{groups}"
-    return Layer(name + (f" s{stride}" if stride > 1 else ""), ChannelsLast, (1, size, size, i), out * out * o * (i // groups) * kernel * kernel, goal)
+    return Layer(name + (f" s{stride}" if stride > 1 else ""), make, (1, i, size, size), points * o * (i // groups) * kernel * kernel, goal)
 
 
 def layers():
@@ -69,6 +67,8 @@ def layers():
         conv(224, 3, 64, 7, 65, stride=2), conv(224, 3, 32, 3, 65, stride=2),
         conv(112, 32, 32, 3, 35, groups=32), conv(56, 144, 144, 3, 35, groups=144), conv(14, 576, 576, 3, 35, groups=576),
         conv(56, 144, 144, 3, 35, stride=2, groups=144), conv(28, 240, 240, 5, 35, groups=240),
+        conv(16, 512, 256, 2, 65, stride=2, transposed=True), conv(128, 64, 32, 2, 65, stride=2, transposed=True), conv(32, 128, 64, 4, 65, stride=2, padding=1, transposed=True),
+        conv(256, 32, 32, 3, 88), conv(32, 256, 256, 3, 82),
         linear(1, 768, 3072, 75, is_memory=True), linear(1, 8192, 8192, 85, is_memory=True),
         linear(2, 768, 3072, 75, is_memory=True), linear(5, 768, 3072, 75, is_memory=True), linear(16, 768, 3072, 75),
     ]

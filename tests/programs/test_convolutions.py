@@ -47,6 +47,17 @@ class Residual(nn.Module):
         return torch.relu(self.conv(x) + x)
 
 
+class Joined(nn.Module):
+    """Sums that are only added to each other."""
+
+    def __init__(self, stride):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(10, 20, 1, stride), nn.Conv2d(10, 20, 3, stride, 1)
+
+    def forward(self, x):
+        return torch.relu(self.a(x) + self.b(x) + 1)
+
+
 class Upsampled(nn.Module):
     """A transposed convolution beside what skips it."""
 
@@ -86,6 +97,8 @@ PLAIN = {
     "1d, stride": conv((200,), 1, 18, 16, stride=8),
     "3d": conv((4, 9, 20), 3, 6, 3, padding=1, stride=(1, 2, 1)),
     "residual": ((1, 18, 12, 40), Residual(18, 3)),
+    "two branches": ((1, 10, 15, 33), Joined(1)),
+    "two branches, stride": ((2, 10, 14, 14), Joined(2)),
     "residual, narrow": ((1, 33, 7, 7), Residual(33, 3)),
 }
 

@@ -9,11 +9,12 @@
 
 // ---- the code ----
 
-typedef struct loop_facts { int fmas, stack, instructions; } loop_facts;
+typedef struct loop_facts { int fmas, stack, instructions, all; } loop_facts;
 
-// Of the loop with most fused multiply-adds: label to backward jump, in the assembly text.
+// Of the loop with most fused multiply-adds: label to backward jump, in the assembly text. `all`: instructions of the whole text.
 static loop_facts densest_loop(const char *text) {
   loop_facts best = {0}, now = {0};
+  int all = 0;
   char label[64] = "";
   for (const char *line = text; *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : line + strlen(line)) {
     const char *end = strchr(line, '\n');
@@ -26,10 +27,12 @@ static loop_facts densest_loop(const char *text) {
     }
     if (copy[0] != '\t' || copy[1] == '.') continue;
     now.instructions++;
+    all++;
     now.fmas += strstr(copy, "vfmadd") && strstr(copy, "ps") != NULL;
     now.stack += strstr(copy, "(%rsp") != NULL;
     if (copy[1] == 'j' && label[0] && strstr(copy, label) && now.fmas > best.fmas) best = now;
   }
+  best.all = all;
   return best;
 }
 
@@ -50,6 +53,36 @@ static loop_facts facts_of(maker *m, const char *target) {
   for (size_t i = 0; i < m->k->buffers.len; i++) free((void *)(uintptr_t)m->c.initial[i]);
   fst_kernel_destroy(m->k);
   return facts;
+}
+
+typedef struct guard {
+  const char *name;
+  conv c;
+  int fmas[2];      // at least, on x86-64-v3 and v4
+  double overhead;  // other instructions for each multiply-add, at most
+} guard;
+
+// Each form that a convolution can take: its innermost loop keeps every accumulator in a register.
+static void test_loops_of_convolutions(void **state) {
+  (void)state;
+  const char *targets[] = {"x86-64-v3", "x86-64-v4"};
+  const guard guards[] = {
+      {"pixels in the lanes, 1x1", {1, 64, 96, 32, 32, 1, 1, 1, 0, 1, 1, true}, {10, 24}, 1},
+      {"pixels in the lanes, a panel brought together", {1, 512, 96, 14, 14, 1, 1, 1, 0, 1, 1, true}, {10, 18}, 1},
+      {"channels in the lanes, padded", {1, 64, 64, 20, 24, 3, 3, 1, 1, 1, 1, true}, {10, 24}, 1},
+      {"channels in the lanes, few pixels", {1, 256, 192, 7, 7, 1, 1, 1, 0, 1, 1, true}, {10, 18}, 1},
+      {"a split copy", {1, 3, 32, 64, 128, 3, 3, 2, 1, 1, 1, true}, {24, 36}, 1},
+      {"depthwise, stride", {1, 8, 8, 57, 57, 3, 3, 2, 1, 1, 8, true}, {36, 63}, 2},
+  };
+  for (size_t i = 0; i < sizeof guards / sizeof *guards; i++)
+    for (int t = 0; t < 2; t++) {
+      maker m = maker_begin("conv");
+      conv_make(&m, &guards[i].c, false);
+      loop_facts facts = facts_of(&m, targets[t]);
+      if (facts.stack || facts.fmas < guards[i].fmas[t] || facts.instructions - facts.fmas > guards[i].overhead * facts.fmas + 6 || facts.all > 4000)
+        fail_msg("%s on %s: %d multiply-adds, %d other instructions, %d stack accesses in the innermost loop; %d instructions in all", guards[i].name, targets[t],
+                 facts.fmas, facts.instructions - facts.fmas, facts.stack, facts.all);
+    }
 }
 
 static void test_inner_loops(void **state) {
@@ -81,7 +114,7 @@ int main(void) {
   if (!fst_target_runs_here(fst_target_find("x86-64-v3"))) return 77;  // skipped
 #define TEST(name) cmocka_unit_test(name),
   const struct CMUnitTest tests[] = {
-      CONTRACT_CASES(TEST) TEST(test_inner_loops)
+      CONTRACT_CASES(TEST) TEST(test_inner_loops) TEST(test_loops_of_convolutions)
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
