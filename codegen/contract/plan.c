@@ -143,6 +143,8 @@ static int product_of(const fst_emit *e, const fst_plan *p, fst_kx x) {
   return -1;
 }
 
+enum { JOINED_STEPS = 1024 };
+
 typedef struct sums_walk { const fst_emit *e; fst_plan *p; uint32_t *uses; bool *seen, *joined; } sums_walk;
 
 // How often each expression above the sums is used.
@@ -161,7 +163,9 @@ static void sums_join(sums_walk *w, fst_kx x, int *head) {
   if (w->uses[x.id] != 1) return;
   if (number >= 0) {
     if (*head < 0) *head = number;
-    if (w->p->products[*head].dtype == w->p->products[number].dtype) w->p->products[number].head = (uint32_t)*head;
+    const fst_product *first = &w->p->products[*head], *own = &w->p->products[number];
+    bool is_short = fst_plan_steps(first) + fst_plan_steps(own) <= JOINED_STEPS;  // the longer a sum, the less exact
+    if (first->dtype == own->dtype && (is_short || *head == number)) w->p->products[number].head = (uint32_t)*head;
     return;
   }
   if (data->kind != FST_KX_PRIM || data->prim != FST_PRIM_ADD) return;
