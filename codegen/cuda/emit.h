@@ -85,6 +85,8 @@ struct fst_cu_kernel {
   const char *symbol;          // prefix of the launches' names
   bool has_scratch;            // the functions have an argument for it
   fst_kx scratch_bytes;        // wanted so far, in sizes
+  size_t arguments;            // buffers of k from here on lie at the start of scratch memory, each at a multiple of 256 bytes
+  fst_kx staged_bytes;         // of these, in sizes
   FST_VEC(fst_cuda_launch) launches;
 };
 // An i64 expression of parameters in `sizes`; none when the host cannot compute it.

@@ -8,6 +8,9 @@
 
 #include "codegen/cuda/emit.h"
 
+// Takes what reductions reduce out of them where it needs reductions itself: adds statements and buffers to m->k (stage.c).
+void fst_cu_stage(fst_cu_kernel *m);
+
 // Each adds launches for the statement and says true, or does nothing.
 bool fst_cu_transpose(fst_cu_kernel *m, const fst_kstmt *stmt);   // transpose.c
 bool fst_cu_pointwise(fst_cu_kernel *m, const fst_kstmt *stmt);   // pointwise.c

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codegen/cuda/emit.h"
+#include "codegen/cuda/schedule.h"
 #include "codegen/key.h"
 
 extern const char fst_cuda_prelude[];   // generated from codegen/cuda/prelude.cu
@@ -90,11 +90,11 @@ static void function_begin(fst_cu_kernel *m, const char *name, uint32_t threads,
   const fst_kernel *k = m->k;
   bool updates = false;
   const char *comma = "";
-  for (size_t i = 0; i < k->buffers.len; i++) updates |= k->buffers.data[i].is_read && k->buffers.data[i].is_written;
+  for (size_t i = 0; i < m->arguments; i++) updates |= k->buffers.data[i].is_read && k->buffers.data[i].is_written;
   fst_text_printf(out, "\nextern \"C\" __global__ void __launch_bounds__(%u", threads);
   if (resident) fst_text_printf(out, ", %u", resident);
   fst_text_printf(out, ") %s(", name);
-  for (size_t i = 0; i < k->buffers.len; i++) {
+  for (size_t i = 0; i < m->arguments; i++) {
     const fst_kbuf *b = &k->buffers.data[i];
     bool alone = b->is_written ? !b->is_read : !updates;
     fst_text_printf(out, "%s%s%s *%sb%zu", comma, b->is_written ? "" : "const ", fst_cu_memory_type(b->dtype), alone ? "__restrict__ " : "", i);
@@ -108,6 +108,31 @@ static void function_begin(fst_cu_kernel *m, const char *name, uint32_t threads,
   fst_text_puts(out, ") {\n");
 }
 
+// ---- buffers in scratch memory ----
+
+enum { STAGED_ALIGNMENT = 256 };
+
+static void staged_measure(fst_cu_kernel *m) {
+  m->staged_bytes = fst_kx_int(m->sizes, 0);
+  for (size_t i = m->arguments; i < m->k->buffers.len; i++) {
+    const fst_kbuf *b = &m->k->buffers.data[i];
+    fst_kx bytes = fst_kx_prim2(m->sizes, FST_PRIM_MUL, fst_cu_points(m, b->sizes, b->rank), fst_kx_int(m->sizes, (int64_t)fst_dtype_size(b->dtype)));
+    bytes = fst_kx_prim2(m->sizes, FST_PRIM_MUL, fst_cu_ceil_div(m, bytes, STAGED_ALIGNMENT), fst_kx_int(m->sizes, STAGED_ALIGNMENT));
+    m->staged_bytes = fst_kx_prim2(m->sizes, FST_PRIM_ADD, m->staged_bytes, bytes);
+  }
+}
+
+// Schedules see the scratch memory behind them.
+static void staged_declare(fst_cu *c, const fst_cu_kernel *m) {
+  for (size_t i = m->arguments; i < m->k->buffers.len; i++) {
+    const fst_kbuf *b = &m->k->buffers.data[i];
+    const char *type = fst_cu_memory_type(b->dtype), *points = "1ll";
+    for (uint32_t d = 0; d < b->rank; d++) points = fst_cu_format(c, "%s * fst_max(%s, 0ll)", points, fst_cu_expr(c, b->sizes[d]));
+    fst_cu_line(c, "%s *const b%zu = (%s *)scratch;", type, i, type);
+    fst_cu_line(c, "scratch += (%s * %zu + %d) / %d * %d;", points, fst_dtype_size(b->dtype), STAGED_ALIGNMENT - 1, STAGED_ALIGNMENT, STAGED_ALIGNMENT);
+  }
+}
+
 void fst_cu_launch_add(fst_cu_kernel *m, uint32_t threads, uint32_t resident, const fst_kx grid[3], uint32_t shared_bytes, fst_cu_body body, const void *context) {
   fst_text text = {0};
   fst_arena arena;
@@ -117,6 +142,7 @@ void fst_cu_launch_add(fst_cu_kernel *m, uint32_t threads, uint32_t resident, co
   function_begin(m, launch.entry, threads, resident, &m->unit->text);
   fst_cu c = {.k = m->k, .arena = &arena, .out = &text, .depth = 1};
   fst_cu_begin(&c);
+  staged_declare(&c, m);
   body(&c, context);
   fst_cu_end(&c);
   fst_text_puts(&m->unit->text, fst_text_cstr(&text));
@@ -149,8 +175,12 @@ static void statements_emit(fst_cu_kernel *m) {
 static fst_cuda_kernel *kernel_emit_new(fst_cuda_unit *unit, const fst_kernel *kernel) {
   fst_cu_kernel m = {.unit = unit, .k = fst_cu_normal(kernel), .sizes = sizes_create(kernel), .symbol = symbol_name(unit, kernel)};
   size_t before = unit->text.len;
+  m.arguments = kernel->buffers.len;
+  fst_cu_stage(&m);
+  staged_measure(&m);
+  m.has_scratch = m.k->buffers.len > m.arguments;
   statements_emit(&m);
-  if (m.scratch_bytes.id) {
+  if (m.scratch_bytes.id && !m.has_scratch) {
     unit->text.len = before;
     unit->text.data[before] = 0;
     m.launches.len = 0;
@@ -159,7 +189,7 @@ static fst_cuda_kernel *kernel_emit_new(fst_cuda_unit *unit, const fst_kernel *k
   }
   fst_cuda_kernel *out = FST_NEW(&unit->arena, fst_cuda_kernel);
   out->sizes = m.sizes;
-  out->scratch_bytes = m.scratch_bytes;
+  if (m.has_scratch) out->scratch_bytes = m.scratch_bytes.id ? fst_kx_prim2(m.sizes, FST_PRIM_ADD, m.staged_bytes, m.scratch_bytes) : m.staged_bytes;
   out->launch_count = (uint32_t)m.launches.len;
   out->launches = fst_arena_memdup(&unit->arena, m.launches.data, m.launches.len * sizeof *m.launches.data);
   for (size_t i = 0; i < kernel->buffers.len; i++) fst_vec_push(&out->constant_offset, -1);

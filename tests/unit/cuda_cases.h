@@ -243,6 +243,62 @@ static void test_turned_tiles(void **state) {
     }
 }
 
+// y[i, c] = mean over j of max(x[i] w[c], 0) + r[i, c, j]: a product under a reduction is a launch of its own.
+static void test_mean_of_product(void **state) {
+  (void)state;
+  const int64_t shapes[][4] = {{1, 40, 49, 30}, {2, 16, 20, 100}, {3, 5, 33, 17}, {1, 1, 64, 64}};
+  for (int n = 0; n < 4; n++) {
+    maker m = maker_begin("mean_of_product");
+    int64_t batch = shapes[n][0], channels = shapes[n][1], places = shapes[n][2], depth = shapes[n][3];
+    int64_t x_sizes[] = {batch, depth, places}, w_sizes[] = {channels, depth}, r_sizes[] = {batch, channels, places}, sizes[] = {batch, channels};
+    uint32_t x = maker_buffer(&m, FST_F32, 3, x_sizes, false), w = maker_buffer(&m, FST_F32, 2, w_sizes, false), rest = maker_buffer(&m, FST_F32, 3, r_sizes, false), y = maker_buffer(&m, FST_F32, 2, sizes, true);
+    fst_kx i = var(&m), c = var(&m), j = var(&m), k = var(&m), at[] = {i, c}, left[] = {i, k, j}, right[] = {c, k}, own[] = {i, c, j};
+    fst_kx product = sum_of(&m, k, depth, mul(&m, fst_kx_load(m.k, x, left), fst_kx_load(m.k, w, right)));
+    fst_kx value = fst_kx_prim2(m.k, FST_PRIM_MAX, add(&m, product, fst_kx_load(m.k, rest, own)), fst_kx_float(m.k, FST_F32, 0));
+    map_to(&m, at, sizes, 2, y, fst_kx_prim2(m.k, FST_PRIM_DIV, sum_of(&m, j, places, value), fst_kx_float(m.k, FST_F32, (double)places)));
+    maker_run(&m, 1e-4);
+  }
+}
+
+// y[b, h] = mean and spread over s of a softmax of x[b, s, :] at h, times a mask: rows inside of rows. Lengths are parameters, too.
+static void sequence_case(int64_t batch, int64_t length, int64_t width, bool symbolic) {
+  maker m = maker_begin("sequence");
+  fst_kx el = num(&m, length);
+  if (symbolic) {
+    el = fst_kernel_param(m.k, FST_I64);
+    m.c.params[0] = (uint64_t)length;
+  }
+  fst_kbuf shape = {.dtype = FST_F32, .rank = 3, .sizes = {num(&m, batch), el, num(&m, width)}, .strides = {fst_kx_prim2(m.k, FST_PRIM_MUL, el, num(&m, width)), num(&m, width), num(&m, 1)}, .is_read = true};
+  uint32_t x = fst_kernel_buffer(m.k, &shape), mask = symbolic_buffer(&m, FST_F32, num(&m, batch), el, (size_t)(batch * length), false);
+  m.c.initial[x] = random_bytes(FST_F32, (size_t)(batch * length * width), PLAIN);
+  m.c.bytes[x] = (size_t)(batch * length * width) * 4;
+  int64_t sizes[] = {batch, width};
+  uint32_t y = maker_buffer(&m, FST_F32, 2, sizes, true);
+  fst_kx b = var(&m), h = var(&m), at[] = {b, h}, mean = FST_NO_KX;
+  for (int pass = 0; pass < 2; pass++) {
+    fst_kx s = var(&m), k = var(&m), l = var(&m), most_at[] = {b, s, k}, all_at[] = {b, s, l}, own_at[] = {b, s, h}, mask_at[] = {b, s}, ew = num(&m, width);
+    fst_kx most = fst_kx_reduce(m.k, FST_REDUCE_MAX, &k, &ew, 1, fst_kx_load(m.k, x, most_at));
+    fst_kx all = fst_kx_load(m.k, x, all_at), own = fst_kx_load(m.k, x, own_at);
+    fst_kx apart = fst_kx_prim2(m.k, FST_PRIM_SUB, all, most), total = fst_kx_call(m.k, "exp", &apart, 1);
+    total = fst_kx_reduce(m.k, FST_REDUCE_SUM, &l, &ew, 1, total);
+    apart = fst_kx_prim2(m.k, FST_PRIM_SUB, own, most);
+    fst_kx value = mul(&m, fst_kx_prim2(m.k, FST_PRIM_DIV, fst_kx_call(m.k, "exp", &apart, 1), total), fst_kx_load(m.k, mask, mask_at));
+    if (pass) value = fst_kx_prim2(m.k, FST_PRIM_SUB, value, mean);
+    fst_kx sum = fst_kx_reduce(m.k, FST_REDUCE_SUM, &s, &el, 1, pass ? mul(&m, value, value) : value);
+    mean = pass ? add(&m, mean, sum) : sum;
+  }
+  map_to(&m, at, sizes, 2, y, mean);
+  maker_run(&m, 1e-4);
+}
+
+static void test_rows_in_rows(void **state) {
+  (void)state;
+  sequence_case(1, 40, 64, false);
+  sequence_case(2, 18, 33, false);
+  sequence_case(2, 130, 50, true);
+  sequence_case(1, 0, 40, true);
+}
+
 #define CUDA_CASES(TEST) \
   TEST(test_tiles) \
   TEST(test_turned_tiles) \
@@ -255,6 +311,8 @@ static void test_turned_tiles(void **state) {
   TEST(test_running) \
   TEST(test_transposed) \
   TEST(test_reduce_parts) \
-  TEST(test_softmax_columns)
+  TEST(test_softmax_columns) \
+  TEST(test_mean_of_product) \
+  TEST(test_rows_in_rows)
 
 #endif
