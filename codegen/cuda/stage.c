@@ -1,9 +1,10 @@
 // Reductions over values that need reductions of their own, as a mean over a convolution's result: a thread would have to
 // do the inner ones alone. Their values become a MAP of its own, which has a schedule of its own, and pass through scratch
-// memory to the statement that reduces them.
+// memory to the statement that reduces them. So do the results of few long rows that many points read, as of a softmax: one
+// block would have to do a row alone, where parts of a row can go to several.
 #include "codegen/cuda/schedule.h"
 
-enum { SMALL_WORK = 16, MOST_VARS = 2 * FST_KERNEL_MAX_DIMS };
+enum { SMALL_WORK = 16, LONG_ROW = 1 << 16, FEW_ROWS = 64, MOST_VARS = 2 * FST_KERNEL_MAX_DIMS };
 
 // Variables that are bound where a value stands: the statement's, then those of the reductions around it.
 typedef struct context { uint32_t count; fst_kx vars[MOST_VARS], extents[MOST_VARS]; } context;
@@ -24,13 +25,17 @@ static bool depends_on_any(const fst_kernel *k, fst_kx x, const uint32_t *vars, 
   return false;
 }
 
-static bool is_small(const fst_kernel *k, const fst_kx *extents, uint32_t count) {
+// -1: not known.
+static int64_t points_of(const fst_kernel *k, const fst_kx *extents, uint32_t count) {
   int64_t points = 1, extent;
-  for (uint32_t i = 0; i < count; i++) {
-    if (!fst_kx_is_int(k, extents[i], &extent)) return false;
-    points *= extent;
-  }
-  return points <= SMALL_WORK;
+  for (uint32_t i = 0; i < count; i++)
+    if (!fst_kx_is_int(k, extents[i], &extent) || extent < 0 || __builtin_mul_overflow(points, extent, &points)) return -1;
+  return points;
+}
+
+static bool is_small(const fst_kernel *k, const fst_kx *extents, uint32_t count) {
+  int64_t points = points_of(k, extents, count);
+  return points >= 0 && points <= SMALL_WORK;
 }
 
 typedef enum { DEPENDENT, LARGE_DEPENDENT, INDEPENDENT } sought;
@@ -101,19 +106,25 @@ static uint32_t buffer_for(stager *s, const context *own, fst_dtype dtype) {
 
 static fst_kx staged(stager *s, const context *at, fst_kx value);
 
-// A value in the variables of `at` as a load of what a statement before computes; none where that cannot be.
-static fst_kx place(stager *s, const context *at, fst_kx value) {
+static context own_of(const fst_kernel *k, const context *at, fst_kx value) {
   context own = {0};
-  uint64_t known;
-  if (fst_map_get(&s->staged, value.id, &known)) return (fst_kx){(uint32_t)known};
   for (uint32_t i = 0; i < at->count; i++) {
-    if (!fst_kx_depends(s->k, value, fst_kx_get(s->k, at->vars[i])->index)) continue;
-    if (own.count == FST_KERNEL_MAX_DIMS || !fst_cu_size(s->m, at->extents[i]).id) return FST_NO_KX;
+    if (!fst_kx_depends(k, value, fst_kx_get(k, at->vars[i])->index)) continue;
     own.vars[own.count] = at->vars[i];
     own.extents[own.count++] = at->extents[i];
   }
-  if (!own.count) return FST_NO_KX;
-  fst_kx computed = staged(s, at, value);
+  return own;
+}
+
+// A value in the variables of `at` as a load of what a statement before computes; none where that cannot be.
+static fst_kx place(stager *s, const context *at, fst_kx value) {
+  context own = own_of(s->k, at, value);
+  uint64_t known;
+  if (fst_map_get(&s->staged, value.id, &known)) return (fst_kx){(uint32_t)known};
+  if (!own.count || own.count > FST_KERNEL_MAX_DIMS) return FST_NO_KX;
+  for (uint32_t i = 0; i < own.count; i++)
+    if (!fst_cu_size(s->m, own.extents[i]).id) return FST_NO_KX;
+  fst_kx computed = staged(s, &own, value);
   put_last(s->k, &own, computed);
   uint32_t buffer = buffer_for(s, &own, fst_kx_get(s->k, value)->dtype);
   fst_kstore store = {buffer, computed, own.count, own.vars};
@@ -159,8 +170,23 @@ static fst_kx stage_var(stager *s, uint32_t number, fst_kx extent) {
   return var;
 }
 
+static fst_kx outside(rewrite *r, fst_kx x);
+
+// Few long rows, and more points than rows: what the reduction of a row needs is placed first.
+static fst_kx long_row(rewrite *r, fst_kx x) {
+  fst_kernel *k = r->s->k;
+  const fst_kx_data d = *fst_kx_get(k, x);
+  context own = own_of(k, r->at, x);
+  int64_t rows = points_of(k, own.extents, own.count);
+  if (own.count == r->at->count || rows < 1 || rows > FEW_ROWS || points_of(k, d.extents, d.var_count) < LONG_ROW || has_any(k, d.args[0], &d, DEPENDENT)) return FST_NO_KX;
+  fst_kx body = outside(r, d.args[0]);
+  return place(r->s, r->at, fst_kx_rebuild(k, x, &body));
+}
+
 static fst_kx outer_reduce(rewrite *r, fst_kx x) {
   fst_kernel *k = r->s->k;
+  fst_kx placed = long_row(r, x);
+  if (placed.id) return placed;
   const fst_kx_data d = *fst_kx_get(k, x);
   context inside = *r->at;
   if (is_small(k, d.extents, d.var_count) || inside.count + d.var_count > MOST_VARS || !has_any(k, d.args[0], &d, LARGE_DEPENDENT)) return x;

@@ -299,6 +299,20 @@ static void test_rows_in_rows(void **state) {
   sequence_case(1, 0, 40, true);
 }
 
+// Few rows so long that several blocks share one, and a point for each element.
+static void test_long_rows(void **state) {
+  (void)state;
+  const int64_t rows[] = {2, 3}, lengths_of_rows[] = {65536, 70001};
+  for (int n = 0; n < 2; n++) {
+    maker m = maker_begin("long_rows");
+    int64_t sizes[] = {rows[n], lengths_of_rows[n]};
+    uint32_t x = maker_buffer(&m, FST_F32, 2, sizes, false), y = maker_buffer(&m, FST_F32, 2, sizes, true);
+    fst_kx a = var(&m), b = var(&m), vars[] = {a, b};
+    map_to(&m, vars, sizes, 2, y, softmax_of(&m, x, a, b, true, num(&m, lengths_of_rows[n])));
+    maker_run(&m, 1e-4);
+  }
+}
+
 #define CUDA_CASES(TEST) \
   TEST(test_tiles) \
   TEST(test_turned_tiles) \
@@ -313,6 +327,7 @@ static void test_rows_in_rows(void **state) {
   TEST(test_reduce_parts) \
   TEST(test_softmax_columns) \
   TEST(test_mean_of_product) \
+  TEST(test_long_rows) \
   TEST(test_rows_in_rows)
 
 #endif
