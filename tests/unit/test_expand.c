@@ -145,6 +145,34 @@ static long double exact_erf_inverse(long double x) {   // Newton's iteration on
   }
   return copysignl(y, x);
 }
+// Bessel functions by their integrals, for which the trapezoid rule converges geometrically; all terms have one sign.
+static long double bessel_i(int order, long double x, bool scaled) {
+  enum { STEPS = 48 };
+  long double sum = 0, a = fabsl(x);
+  for (int k = 0; k < STEPS; k++) {
+    long double c = cosl(acosl(-1) * (k + 0.5L) / STEPS);
+    sum += (order ? c * sinhl(c * a) : expl(c * a)) * (scaled ? expl(-a) : 1);
+  }
+  return (order && x < 0 ? -sum : sum) / STEPS;
+}
+static long double bessel_k(int order, long double x, bool scaled) {
+  long double h = 1.0L / 32, sum = 0;
+  if (!(x > 0) || isinf(x)) return x == 0 ? INFINITY : isinf(x) && x > 0 ? 0 : NAN;
+  for (int k = 0; k < 32 * 24; k++) {
+    long double c = coshl(k * h), term = expl(-x * (c - scaled)) * (order ? c : 1);
+    sum += k ? term : term / 2;
+    if (x * c > 12000) break;
+  }
+  return sum * h;
+}
+static long double exact_i0(long double x) { return isinf(x) ? NAN : bessel_i(0, x, false); }   // as PyTorch's
+static long double exact_i1(long double x) { return isinf(x) ? NAN : bessel_i(1, x, false); }
+static long double exact_i0e(long double x) { return isinf(x) ? 0 : bessel_i(0, x, true); }
+static long double exact_i1e(long double x) { return isinf(x) ? copysignl(0, x) : bessel_i(1, x, true); }
+static long double exact_k0(long double x) { return bessel_k(0, x, false); }
+static long double exact_k1(long double x) { return bessel_k(1, x, false); }
+static long double exact_k0e(long double x) { return bessel_k(0, x, true); }
+static long double exact_k1e(long double x) { return bessel_k(1, x, true); }
 static long double exact_digamma(long double x) {
   if (x == 0) return copysignl(INFINITY, -x);
   if (isnan(x) || x == -INFINITY) return NAN;
@@ -188,12 +216,21 @@ static const unary unaries[] = {
     {"rsqrt", exact_rsqrt, 0, 10, 2, 2, 0},
     {"erfinv", exact_erf_inverse, -1, 1, 1, 4, 0},
     {"lgamma", lgammal, 0, 20, 0, 6, 0},
+    {"bessel_i0", exact_i0, -20, 20, 1, 6, 0},
+    {"bessel_i1", exact_i1, -20, 20, 1, 6, 0},
+    {"bessel_i0e", exact_i0e, -20, 20, 1, 6, 0},
+    {"bessel_i1e", exact_i1e, -20, 20, 1, 6, 0},
+    {"bessel_k0", exact_k0, 0.01, 60, 1, 20, 0},
+    {"bessel_k1", exact_k1, 0.01, 60, 1, 8, 0},
+    {"bessel_k0e", exact_k0e, 0.01, 60, 1, 20, 0},
+    {"bessel_k1e", exact_k1e, 0.01, 60, 1, 8, 0},
 };
 
 // What libm's function does elsewhere is not what is asked for there.
 static bool is_measured(const unary *u, fst_dtype dtype, double x) {
   if (!strcmp(u->name, "silu") && x == -INFINITY) return false;   // NaN, as in PyTorch
   if (!strcmp(u->name, "log_sigmoid") && fabs(x) > 16) return false;
+  if (!strncmp(u->name, "bessel_", 7) && isfinite(x) && !(x >= u->low && x <= u->high)) return false;   // too far for the integrals
   if (!strcmp(u->name, "lgamma") && x < 0) return false;         // no relative precision near its zeros there
   return !isfinite(x) || dtype == FST_F32 || u->limit == 0 || fabs(x) <= u->limit;
 }
