@@ -220,9 +220,9 @@ static const unary unaries[] = {
     {"bessel_i1", exact_i1, -20, 20, 1, 6, 0},
     {"bessel_i0e", exact_i0e, -20, 20, 1, 6, 0},
     {"bessel_i1e", exact_i1e, -20, 20, 1, 6, 0},
-    {"bessel_k0", exact_k0, 0.01, 60, 1, 20, 0},
+    {"bessel_k0", exact_k0, 0.01, 60, 1, 24, 0},
     {"bessel_k1", exact_k1, 0.01, 60, 1, 8, 0},
-    {"bessel_k0e", exact_k0e, 0.01, 60, 1, 20, 0},
+    {"bessel_k0e", exact_k0e, 0.01, 60, 1, 24, 0},
     {"bessel_k1e", exact_k1e, 0.01, 60, 1, 8, 0},
 };
 
