@@ -332,12 +332,9 @@ static bool conv_channels_agree(fst_infer *in, const fst_conv *c, const fst_type
   return fst_infer_require_equal(in, wanted, channels, text);
 }
 
-enum { LARGEST_PADDING = 1 << 27 };   // offsets into a padded operand have 32 bits
-
 static bool conv_numbers_legal(fst_infer *in, const fst_conv *c) {
   for (int i = 0; i < c->spatial; i++) {
     const char *large = fst_arena_printf(in->arena, "Given padding=%s at dimension %d , expected padding to be at most %lld", fst_infer_dim_text(in, c->padding[i]), i, (long long)INT64_MAX / 2);
-    const char *unserved = fst_arena_printf(in->arena, "a convolution padded by %s elements is not supported", fst_infer_dim_text(in, c->padding[i]));
     const char *wide = fst_arena_printf(in->arena, "output padding must be smaller than either stride or dilation, but got output_padding: %s stride: %s dilation: %s",
                                         fst_infer_dim_text(in, c->output_padding[i]), fst_infer_dim_text(in, c->stride[i]), fst_infer_dim_text(in, c->dilation[i]));
     fst_dim less = fst_dim_sub(in->dims, fst_dim_max(in->dims, c->stride[i], c->dilation[i]), fst_dim_const(in->dims, 1));
@@ -346,7 +343,6 @@ static bool conv_numbers_legal(fst_infer *in, const fst_conv *c) {
                  fst_infer_require_at_least(in, c->stride[i], 1, "non-positive stride is not supported") &&
                  fst_infer_require_at_least(in, c->dilation[i], 1, "dilation should be greater than zero") &&
                  fst_infer_require_at_most(in, c->padding[i], fst_dim_const(in->dims, INT64_MAX / 2), large) &&
-                 fst_infer_require_at_most(in, c->padding[i], fst_dim_const(in->dims, LARGEST_PADDING), unserved) &&
                  (!c->transposed || fst_infer_require_at_most(in, c->output_padding[i], less, wide));
     if (!legal) return false;
   }

@@ -70,8 +70,9 @@ def serve(pipe, folder):
         name, side, which, k = pipe.recv()
         if (name, side) not in opened:
             path = folder / f"{name}.pt" if (folder / f"{name}.pt").exists() else script(folder, name)
-            opened = {key: model for key, model in opened.items() if key[0] == name}
             opened[name, side] = torch.jit.load(str(path)) if side == "theirs" else firesteel.load(str(path))
+            # Only now: the compiler ends with the last open model, and starting another costs more than a case.
+            opened = {key: model for key, model in opened.items() if key[0] == name}
         tensors = run_time_numbers.tensors(which)
         pipe.send(outcome(opened[name, side], [tensors[t] for t in CASES[name][1]] + [k]))
 
