@@ -254,7 +254,7 @@ nll_ignore: F.nll_loss(m.t().log_softmax(1), ix, ignore_index=k)
 cross_entropy: F.cross_entropy(m.t(), ix, ignore_index=k)
 embedding_padding: F.embedding(ix, m, k)
 cdist: torch.cdist(m, m, float(k))
-matrix_power: torch.matrix_power(m @ m.t(), k)
+matrix_power: torch.matrix_power(m @ m.t(), max(k, -4611686018427387904))
 tensordot: torch.tensordot(m, m.t(), k)
 # ---- indexing and writes
 index_tensor: m[torch.tensor([0, k])]
@@ -455,7 +455,7 @@ PECULIAR = {
     "max_pool1d_kernel": (2**40, 2**63 - 1), "max_pool1d_dilation": (2**40,), "conv1d_same": (2**40, 2**63 - 1), "conv2d_dilation": (2**63 - 1,),
     "conv3d_dilation": (2**63 - 1,), "im2col_dilation": (2**63 - 1,), "im2col_padding": (2**63 - 1,), "modulo": (2**63 - 1,), "ldexp": (-2**63,),
     "list_slice": (2**63 - 1,), "list_step": (-2**63,), "list_times": (-1, -2**63), "text_slice": (2**63 - 1,), "text_step": (-2**63,), "zeros_median": (0,),
-    "conv1d_weight": (0,), "einsum": (1,),
+    "conv1d_weight": (0,), "einsum": (1,), "text_center": (-1, -2**63),
 }
 
 
