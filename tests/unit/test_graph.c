@@ -368,6 +368,7 @@ static void test_op_table(void **state) {
     for (uint32_t i = 0; i < s->arg_count; i++) writes = writes || s->args[i].is_written;
     if (writes && row->cls != FST_CLASS_VIEW && row->effect != FST_WRITES && row->effect != FST_RANDOM && row->effect != FST_IO) fail_msg("%s writes an operand, and its row does not say so", s->name);
     if (row->cls == FST_CLASS_SCALAR && (!row->scalar || !row->promote)) fail_msg("%s: a scalar op needs its expression and the type it is computed in", s->name);
+    if (row->compose && strstr(row->compose, "{}")) fail_msg("%s: a {} in the composition names no number or tensor", s->name);
     fst_arena arena;   // every default is one we can read
     fst_arena_init(&arena);
     fst_module *m = fst_module_create();
