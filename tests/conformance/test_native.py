@@ -7,7 +7,7 @@ import native
 
 # Shares of the samples that PyTorch reproduces, in percent, when they were last raised. They may only rise.
 LEAST_RIGHT = 98.6
-LEAST_NATIVE = 83.3
+LEAST_NATIVE = 84.1
 
 
 @pytest.fixture(scope="module")
