@@ -18,7 +18,8 @@
 // their types, no value but these leaves the body, and steps are taken to be good where they are used as indices.
 //
 // A comparison of something not known is false, so `not %alpha == 1` also holds for an alpha that is only
-// known at run time. `fail` leaves the op as it is; so does running past the end.
+// known at run time; only == and != of ints that may be negative (numbers of the call, not sizes) leave the op as it is
+// unless the answer is known. Texts may hold `{EXPR}`: an int, or the sizes of a tensor. `fail` leaves the op as it is; so does running past the end.
 #ifndef FST_IR_COMPOSE_H
 #define FST_IR_COMPOSE_H
 
