@@ -51,7 +51,8 @@ static fst_status model_open(void *library, const char *path, fst_torch_mode mod
   t->call = f.call;
   FST_TRY(fst_bridge_symbol(library, FST_TORCH_MODEL_OPEN, &f.at));
   char *error = NULL;
-  return torch_status(f.open(path, mode, NULL, &t->model, &error), error);
+  int32_t code = f.open(path, mode, NULL, &t->model, &error);   // `error` is there only after the call
+  return torch_status(code, error);
 }
 
 fst_status fst_torch_open(const char *bridge, const char *path, fst_torch_mode mode, fst_torch **out) {
@@ -81,7 +82,8 @@ fst_status fst_torch_infer(fst_torch *t, const fst_inputs *inputs, const char *m
     args[i] = inputs->values.data[i]->val;
     if (i >= inputs->positional) names[i] = inputs->names.data[i - inputs->positional];
   }
-  if (!status) status = torch_status(t->call(t->model, fst_bridge_host_table(), method ? method : "forward", (int64_t)count, args, names, &result, &error), error);
+  int32_t code = status ? 0 : t->call(t->model, fst_bridge_host_table(), method ? method : "forward", (int64_t)count, args, names, &result, &error);
+  if (!status) status = torch_status(code, error);
   if (!status) {
     *out = fst_var_of(&result);
     fst_val_release(&result);

@@ -66,6 +66,20 @@ def test_other_results_are_no_contest(compiled, archive):
     assert "answer differently" in fail("bench", compiled, *INPUTS, "--vs", "torch", "--archive", other, "--rounds", "2")
 
 
+def test_what_pytorch_says_of_arguments(compiled, archive):
+    import torch
+
+    other = archive.with_name("counts.pt")
+
+    class Counts(torch.nn.Module):
+        def forward(self, x, y: int):
+            return x + y
+
+    torch.jit.script(Counts()).save(str(other))
+    said = succeed("bench", compiled, *INPUTS, "--vs", "torch", "--archive", other, "--rounds", "2")
+    assert "Expected a value of type 'int' for argument 'y' but instead found type 'Tensor'" in said
+
+
 @pytest.mark.parametrize("args, part", [
     (("no.fst",), "no.fst"),
     (("{fst}", "--input", "x: f32[64]"), "argument 'y' is missing"),
