@@ -279,13 +279,14 @@ static uint32_t plan_type(fst_plan_tables *tables, const fst_module *module, fst
   uint32_t items[64], fields[64], count = 0;
   if (t->kind == FST_TY_DICT) items[count++] = plan_type(tables, module, t->key);
   if (t->kind == FST_TY_LIST || t->kind == FST_TY_DICT || t->kind == FST_TY_OPTIONAL) items[count++] = plan_type(tables, module, t->elem);
-  if (t->kind == FST_TY_TUPLE || t->kind == FST_TY_UNION)
+  bool is_tuple = t->kind == FST_TY_TUPLE;
+  if (is_tuple || t->kind == FST_TY_UNION)
     for (uint32_t i = 0; i < t->count && count < 64; i++) {
-      if (t->fields) fields[count] = fst_plan_cstring_add(tables, fst_sym_text(&module->strings, t->fields[i]));
+      if (is_tuple && t->fields) fields[count] = fst_plan_cstring_add(tables, fst_sym_text(&module->strings, t->fields[i]));
       items[count++] = plan_type(tables, module, t->items[i]);
     }
-  bool named = t->kind == FST_TY_CLASS || t->kind == FST_TY_OPAQUE || (t->kind == FST_TY_TUPLE && t->fields);
-  return fst_plan_type_add(tables, kind, named ? fst_sym_text(&module->strings, t->name) : "", items, t->fields ? fields : NULL, count);
+  bool named = t->kind == FST_TY_CLASS || t->kind == FST_TY_OPAQUE || (is_tuple && t->fields);
+  return fst_plan_type_add(tables, kind, named ? fst_sym_text(&module->strings, t->name) : "", items, is_tuple && t->fields ? fields : NULL, count);
 }
 
 static int64_t plan_dim(const fst_graph *g, fst_dim d) {
@@ -294,6 +295,21 @@ static int64_t plan_dim(const fst_graph *g, fst_dim d) {
   if (!fst_dim_is_known(d)) return FST_PLAN_DIM_ANY;
   if (fst_dim_is_const(g->dims, d, &number)) return number;
   return fst_dim_is_symbol(g->dims, d, &symbol) ? fst_plan_dim_symbol(symbol) : FST_PLAN_DIM_ANY;
+}
+
+static uint32_t plan_pattern(fst_plan_tables *tables, const fst_graph *g, fst_type type);
+
+static uint32_t keys_pattern(fst_plan_tables *tables, const fst_graph *g, const fst_type_data *dict) {
+  const fst_strings *strings = &g->module->strings;
+  FST_VEC(uint32_t) keys = {0}, items = {0};
+  for (uint32_t i = 0; i < dict->count; i++) {
+    fst_vec_push(&keys, fst_plan_const_str(tables, fst_sym_text(strings, dict->fields[i]), fst_sym_len(strings, dict->fields[i])));
+    fst_vec_push(&items, plan_pattern(tables, g, dict->items[i]));
+  }
+  uint32_t out = fst_plan_pattern_keys(tables, keys.data, items.data, dict->count);
+  fst_vec_free(&keys);
+  fst_vec_free(&items);
+  return out;
 }
 
 static uint32_t plan_pattern(fst_plan_tables *tables, const fst_graph *g, fst_type type) {
@@ -307,7 +323,7 @@ static uint32_t plan_pattern(fst_plan_tables *tables, const fst_graph *g, fst_ty
     case FST_TY_DEVICE: return fst_plan_pattern_scalar(tables, FST_TAG_DEVICE);
     case FST_TY_COMPLEX: return fst_plan_pattern_scalar(tables, FST_TAG_COMPLEX);
     case FST_TY_LIST: return fst_plan_pattern_list(tables, plan_pattern(tables, g, t->elem), FST_PLAN_DIM_ANY);
-    case FST_TY_DICT: return fst_plan_pattern_dict(tables, plan_pattern(tables, g, t->key), plan_pattern(tables, g, t->elem));
+    case FST_TY_DICT: return t->count ? keys_pattern(tables, g, t) : fst_plan_pattern_dict(tables, plan_pattern(tables, g, t->key), plan_pattern(tables, g, t->elem));
     case FST_TY_TUPLE: {
       uint32_t items[64];
       for (uint32_t i = 0; i < t->count && i < 64; i++) items[i] = plan_pattern(tables, g, t->items[i]);

@@ -21,6 +21,11 @@ static void name_sizes(fst_graph *graph, fst_size_names *names, const char *text
   for (size_t i = 0; i < len;) {
     char c = text[i];
     if (c == '"') in_string = !in_string;
+    if (in_string && c == '\\' && i + 1 < len) {
+      fst_text_append(out, text + i, 2);
+      i += 2;
+      continue;
+    }
     if (!in_string && c == '[') depth++;
     if (!in_string && c == ']') depth--;
     if (in_string || !(isalpha((unsigned char)c) || c == '_')) {
@@ -59,7 +64,11 @@ static fst_type row_major(fst_graph *graph, fst_type type) {
   const fst_type_data *t = fst_type_get(types, type);
   if (t->kind == FST_TY_LIST) return fst_type_list(types, row_major(graph, t->elem));
   if (t->kind == FST_TY_OPTIONAL) return fst_type_optional(types, row_major(graph, t->elem));
-  if (t->kind == FST_TY_DICT) return fst_type_dict(types, t->key, row_major(graph, t->elem));
+  if (t->kind == FST_TY_DICT) {
+    fst_type *items = FST_NEW_ARRAY(&graph->arena, fst_type, t->count + 1);
+    for (uint32_t i = 0; i < t->count; i++) items[i] = row_major(graph, t->items[i]);
+    return fst_type_dict_entries(types, t->key, row_major(graph, t->elem), t->fields, items, t->count);
+  }
   if (t->kind != FST_TY_TENSOR || t->rank < 0 || t->has_strides) return type;
   fst_dim strides[FST_MAX_RANK];
   for (int i = 0; i < t->rank; i++)
@@ -125,6 +134,16 @@ static fst_status apply_entry(fst_graph *graph, fst_size_names *names, const cha
   return NULL;
 }
 
+// The `;` after an argument, or the end; those in the keys of a dict are no such.
+static const char *entry_end(const char *at) {
+  bool in_string = false;
+  for (; *at && (in_string || *at != ';'); at++) {
+    if (*at == '"') in_string = !in_string;
+    if (in_string && *at == '\\' && at[1]) at++;
+  }
+  return at;
+}
+
 // What an argument that the signature does not mention is compiled as.
 static fst_status complete(fst_graph *graph, size_t i) {
   fst_module *m = graph->module;
@@ -150,7 +169,7 @@ fst_status fst_signature_apply(fst_graph *graph, const char *text) {
   fst_status status = NULL;
   const char *at = text ? text : "";
   while (*at && !status) {
-    const char *end = at + strcspn(at, ";"), *stop = end;
+    const char *end = entry_end(at), *stop = end;
     const char *start = trim(at, &stop);
     if (start < stop) status = apply_entry(graph, &names, start, stop, position, given);
     position++;

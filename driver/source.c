@@ -237,7 +237,7 @@ static fst_status spec_dtype_check(const fst_config_spec *spec) {
 }
 
 // The type of a dict's tensors, when the model takes all inputs in one: what is the same in all of them.
-static void dict_value_print(const fst_config_specs *inputs, fst_text *out) {
+static void common_type_print(const fst_config_specs *inputs, fst_text *out) {
   const fst_config_spec *first = NULL;
   bool agree = true;
   for (size_t i = 0; i < inputs->len; i++) {
@@ -261,15 +261,49 @@ static void dict_value_print(const fst_config_specs *inputs, fst_text *out) {
   fst_text_puts(out, "]");
 }
 
-// The only argument that is a dict of texts to tensors, or NULL.
-static const char *dict_argument(const fst_graph *graph, bool has_self) {
+// May a dict with values of this type hold an input of this dtype? Those it may not hold it is not given.
+static bool holds_input(const fst_types *types, fst_type elem, bool is_string) {
+  const fst_type_data *t = fst_type_get(types, elem);
+  for (uint32_t i = 0; t->kind == FST_TY_UNION && i < t->count; i++)
+    if (holds_input(types, t->items[i], is_string)) return true;
+  bool is_str_list = t->kind == FST_TY_LIST && fst_type_kind_of(types, t->elem) == FST_TY_STR;
+  return t->kind == FST_TY_ANY || (is_string ? is_str_list : t->kind == FST_TY_TENSOR);
+}
+
+// The type of a dict that takes all inputs: of one of tensors what its values share, of others each entry.
+static void dict_type_print(const fst_graph *graph, fst_type elem, const fst_config_specs *inputs, fst_text *out) {
+  const fst_types *types = graph->module->types;
+  bool is_tensor = fst_type_is(types, elem, FST_TY_TENSOR);
+  fst_text_puts(out, "Dict[str, ");
+  if (is_tensor) common_type_print(inputs, out);
+  else fst_type_print(types, graph->dims, elem, out);
+  for (size_t i = 0; !is_tensor && i < inputs->len; i++) {
+    const fst_config_spec *spec = &inputs->data[i];
+    bool is_string = !strcmp(spec->dtype, "string");
+    if (!holds_input(types, elem, is_string)) continue;
+    fst_text_puts(out, ", ");
+    fst_text_quote(out, spec->name, strlen(spec->name));
+    if (is_string) fst_text_puts(out, ": List[str]");
+    else fst_text_printf(out, ": %s[", fst_dtype_name(spec_dtype(spec)));
+    for (uint32_t d = 0; !is_string && d < spec->rank; d++) {
+      fst_text_puts(out, d ? ", " : "");
+      if (spec->dims[d].size >= 0) fst_text_printf(out, "%lld", (long long)spec->dims[d].size);
+      else fst_text_putc(out, '?');
+    }
+    if (!is_string) fst_text_putc(out, ']');
+  }
+  fst_text_putc(out, ']');
+}
+
+// The only argument that is a dict of texts to what inputs may be, or NULL.
+static const fst_value *dict_argument(const fst_graph *graph, bool has_self) {
   const fst_block *entry = fst_block_get(graph, graph->entry);
   const fst_types *types = graph->module->types;
   if (entry->params.len != (has_self ? 2u : 1u)) return NULL;
   fst_value_id param = fst_vec_last(&entry->params);
   const fst_type_data *type = fst_type_get(types, fst_value_type(graph, param));
-  if (type->kind != FST_TY_DICT || fst_type_kind_of(types, type->key) != FST_TY_STR || fst_type_kind_of(types, type->elem) != FST_TY_TENSOR) return NULL;
-  return fst_sym_text(&graph->module->strings, fst_value_get(graph, param)->name);
+  if (type->kind != FST_TY_DICT || fst_type_kind_of(types, type->key) != FST_TY_STR || !holds_input(types, type->elem, false)) return NULL;
+  return fst_value_get(graph, param);
 }
 
 fst_status fst_source_signature(const fst_source *s, const char *method, fst_text *out) {
@@ -278,11 +312,11 @@ fst_status fst_source_signature(const fst_source *s, const char *method, fst_tex
   const fst_config_specs *inputs = &s->package.config.inputs;
   if (!graph) return NULL;
   for (size_t i = 0; i < inputs->len; i++) FST_TRY(spec_dtype_check(&inputs->data[i]));
-  const char *dict = dict_argument(graph, s->import.module->root != UINT32_MAX);
+  const fst_value *dict = dict_argument(graph, s->import.module->root != UINT32_MAX);
   if (dict) {
-    fst_text_printf(out, "%.*s: Dict[str, ", (int)strcspn(dict, "."), dict);
-    dict_value_print(inputs, out);
-    fst_text_putc(out, ']');
+    const char *name = fst_sym_text(&graph->module->strings, dict->name);
+    fst_text_printf(out, "%.*s: ", (int)strcspn(name, "."), name);
+    dict_type_print(graph, fst_type_get(graph->module->types, dict->type)->elem, inputs, out);
     return NULL;
   }
   for (size_t i = 0; i < inputs->len; i++) {

@@ -355,10 +355,13 @@ bool fst_value_may_replace(const fst_graph *g, fst_value_id from, fst_value_id t
 // A type whose sizes are in another graph's table. Symbols keep their numbers.
 static fst_type type_import(fst_graph *g, const fst_graph *from, fst_type type);
 
+static fst_type type_import(fst_graph *g, const fst_graph *from, fst_type type);
+
 static fst_type items_import(fst_graph *g, const fst_graph *from, const fst_type_data *t) {
   fst_type *items = FST_NEW_ARRAY(&g->arena, fst_type, t->count + 1);
   for (uint32_t i = 0; i < t->count; i++) items[i] = type_import(g, from, t->items[i]);
   fst_types *types = g->module->types;
+  if (t->kind == FST_TY_DICT) return fst_type_dict_entries(types, t->key, type_import(g, from, t->elem), t->fields, items, t->count);
   if (t->kind == FST_TY_UNION) return fst_type_union(types, items, t->count);
   return t->fields ? fst_type_named_tuple(types, t->name, t->fields, items, t->count) : fst_type_tuple(types, items, t->count);
 }
@@ -378,8 +381,7 @@ static fst_type type_import(fst_graph *g, const fst_graph *from, fst_type type) 
     case FST_TY_LIST: return fst_type_list(types, type_import(g, from, t->elem));
     case FST_TY_OPTIONAL: return fst_type_optional(types, type_import(g, from, t->elem));
     case FST_TY_FUTURE: return fst_type_future(types, type_import(g, from, t->elem));
-    case FST_TY_DICT: return fst_type_dict(types, type_import(g, from, t->key), type_import(g, from, t->elem));
-    case FST_TY_TUPLE: case FST_TY_UNION: return items_import(g, from, t);
+    case FST_TY_DICT: case FST_TY_TUPLE: case FST_TY_UNION: return items_import(g, from, t);
     default: return type;
   }
 }

@@ -13,7 +13,7 @@ fst_types *fst_types_create(fst_arena *arena, fst_strings *strings) {
 
 // ---- interning -------------------------------------------------------------------------------------
 
-static bool is_composite(fst_type_kind kind) { return kind == FST_TY_TUPLE || kind == FST_TY_UNION; }
+static bool is_composite(fst_type_kind kind) { return kind == FST_TY_TUPLE || kind == FST_TY_UNION || kind == FST_TY_DICT; }
 
 static uint64_t type_hash(const fst_type_data *t) {
   uint64_t h = fst_hash_mix(t->kind, t->name);
@@ -120,6 +120,9 @@ fst_type fst_type_list(fst_types *types, fst_type elem) { return type_intern(typ
 fst_type fst_type_dict(fst_types *types, fst_type key, fst_type elem) {
   return type_intern(types, &(fst_type_data){.kind = FST_TY_DICT, .elem = elem, .key = key});
 }
+fst_type fst_type_dict_entries(fst_types *types, fst_type key, fst_type elem, const fst_sym *keys, const fst_type *items, uint32_t count) {
+  return type_intern(types, &(fst_type_data){.kind = FST_TY_DICT, .elem = elem, .key = key, .count = count, .items = items, .fields = count ? keys : NULL});
+}
 fst_type fst_type_future(fst_types *types, fst_type elem) { return type_intern(types, &(fst_type_data){.kind = FST_TY_FUTURE, .elem = elem}); }
 
 fst_type fst_type_optional(fst_types *types, fst_type elem) {
@@ -187,7 +190,11 @@ static bool type_narrows(const fst_types *types, fst_type sub, fst_type super) {
   switch (a->kind) {
     case FST_TY_TENSOR: return tensor_narrows(a, b);
     case FST_TY_LIST: case FST_TY_OPTIONAL: case FST_TY_FUTURE: return type_narrows(types, a->elem, b->elem);
-    case FST_TY_DICT: return type_narrows(types, a->key, b->key) && type_narrows(types, a->elem, b->elem);
+    case FST_TY_DICT:
+      if (!type_narrows(types, a->key, b->key) || !type_narrows(types, a->elem, b->elem) || (b->count && a->count != b->count)) return false;
+      for (uint32_t i = 0; i < b->count; i++)
+        if (a->fields[i] != b->fields[i] || !type_narrows(types, a->items[i], b->items[i])) return false;
+      return true;
     case FST_TY_TUPLE: case FST_TY_UNION:
       if (a->count != b->count || a->name != b->name) return false;
       for (uint32_t i = 0; i < a->count; i++)

@@ -36,13 +36,13 @@ typedef struct fst_type_data {
   int8_t device_index;
   const fst_dim *dims;      // [rank]
   const fst_dim *strides;   // [rank], in elements
-  // LIST (elem), DICT (key, elem), OPTIONAL (elem), FUTURE (elem), TUPLE and UNION (items)
+  // LIST (elem), DICT (key, elem), OPTIONAL (elem), FUTURE (elem), TUPLE and UNION (items), DICT with known entries (items)
   fst_type elem, key;
   uint32_t count;
   const fst_type *items;
   // CLASS: qualified name; TUPLE: class name of a NamedTuple, else 0; OPAQUE: libtorch's own text
   fst_sym name;
-  const fst_sym *fields;    // [count] of a NamedTuple, else NULL
+  const fst_sym *fields;    // [count] of a NamedTuple; the keys of a DICT with known entries; else NULL
 } fst_type_data;
 
 typedef struct fst_types fst_types;  // owned by a module
@@ -54,6 +54,8 @@ fst_type fst_type_tensor_any(fst_types *types);  // nothing known: `Tensor`
 fst_type fst_type_tensor(fst_types *types, fst_dtype dtype, int rank, const fst_dim *dims, const fst_dim *strides, int device_kind, int device_index);
 fst_type fst_type_list(fst_types *types, fst_type elem);
 fst_type fst_type_dict(fst_types *types, fst_type key, fst_type elem);
+// A dict of texts that has exactly these keys when a call begins, and what each then holds. No keys: nothing is known of them.
+fst_type fst_type_dict_entries(fst_types *types, fst_type key, fst_type elem, const fst_sym *keys, const fst_type *items, uint32_t count);
 fst_type fst_type_optional(fst_types *types, fst_type elem);  // Optional[Optional[T]] and Optional[None] collapse
 fst_type fst_type_future(fst_types *types, fst_type elem);
 fst_type fst_type_tuple(fst_types *types, const fst_type *items, uint32_t count);
@@ -80,7 +82,7 @@ fst_dim fst_type_bytes(fst_dims *dims, const fst_types *types, fst_type type);
 void fst_contiguous_strides(fst_dims *dims, int rank, const fst_dim *sizes, fst_dim *out_strides);
 
 // Text: `f32[8, s0]{64, 1}@cuda0`, `f32[...]`, `?[?, 3]`, `Tensor`, `List[int]`, `Tuple[int, Tensor]`,
-// `NamedTuple["__torch__.P", x: Tensor]`, `Class["__torch__.M"]`. CPU and unknown devices print nothing.
+// `NamedTuple["__torch__.P", x: Tensor]`, `Class["__torch__.M"]`, `Dict[str, Any, "x": f32[3], "n": int]`. CPU and unknown devices print nothing.
 void fst_type_print(const fst_types *types, const fst_dims *dims, fst_type type, fst_text *out);
 fst_status fst_type_parse(fst_types *types, fst_dims *dims, const char **cursor, fst_type *out);
 

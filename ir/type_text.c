@@ -67,7 +67,14 @@ void fst_type_print(const fst_types *types, const fst_dims *dims, fst_type type,
     case FST_TY_DICT:
       fst_text_puts(out, "Dict[");
       fst_type_print(types, dims, t->key, out);
-      print_elem(types, dims, ", ", t->elem, out);
+      fst_text_puts(out, ", ");
+      fst_type_print(types, dims, t->elem, out);
+      for (uint32_t i = 0; i < t->count; i++) {
+        print_name(types, ", ", t->fields[i], out);
+        fst_text_puts(out, ": ");
+        fst_type_print(types, dims, t->items[i], out);
+      }
+      fst_text_putc(out, ']');
       return;
     case FST_TY_TUPLE:
       if (t->fields) print_name(types, "NamedTuple[", t->name, out);
@@ -197,17 +204,44 @@ static fst_status parse_tuple(type_parser *p, fst_type_kind kind, bool named, fs
   return status;
 }
 
-static fst_status parse_elem(type_parser *p, fst_type_kind kind, fst_type *out) {
-  fst_type elem, key = FST_NO_TYPE;
+static fst_status parse_entry(type_parser *p, fst_type key, fst_type elem, sym_vec *keys, type_vec *items) {
+  fst_sym name;
+  fst_type item;
+  FST_TRY(fst_scan_sym(&p->at, p->types->strings, &name));
+  FST_TRY(fst_scan_expect(&p->at, ":"));
+  FST_TRY(parse_type(p, &item));
+  if (!fst_type_is(p->types, key, FST_TY_STR)) return FST_FAIL(FST_ERR_CORRUPT, "entries are named only in a dict whose keys are str");
+  const char *text = fst_sym_text(p->types->strings, name);
+  for (size_t i = 0; i < keys->len; i++)
+    if (keys->data[i] == name) return FST_FAIL(FST_ERR_CORRUPT, "two entries '%s' in one dict", text);
+  if (!fst_type_is_subtype(p->types, fst_type_erase(p->types, item), fst_type_erase(p->types, elem)))
+    return FST_FAIL(FST_ERR_CORRUPT, "entry '%s' is of a type that the dict does not hold", text);
+  fst_vec_push(keys, name);
+  fst_vec_push(items, item);
+  return NULL;
+}
+
+static fst_status parse_dict(type_parser *p, fst_type *out) {
+  fst_type key, elem;
+  sym_vec keys = {0};
+  type_vec items = {0};
+  FST_TRY(parse_type(p, &key));
+  FST_TRY(fst_scan_expect(&p->at, ","));
   FST_TRY(parse_type(p, &elem));
-  if (kind == FST_TY_DICT) {
-    key = elem;
-    FST_TRY(fst_scan_expect(&p->at, ","));
-    FST_TRY(parse_type(p, &elem));
-  }
+  fst_status status = NULL;
+  while (!status && fst_scan_char(&p->at, ',')) status = parse_entry(p, key, elem, &keys, &items);
+  if (!status) status = fst_scan_expect(&p->at, "]");
+  if (!status) *out = fst_type_dict_entries(p->types, key, elem, keys.data, items.data, (uint32_t)keys.len);
+  fst_vec_free(&keys);
+  fst_vec_free(&items);
+  return status;
+}
+
+static fst_status parse_elem(type_parser *p, fst_type_kind kind, fst_type *out) {
+  fst_type elem;
+  FST_TRY(parse_type(p, &elem));
   FST_TRY(fst_scan_expect(&p->at, "]"));
   *out = kind == FST_TY_LIST ? fst_type_list(p->types, elem)
-         : kind == FST_TY_DICT ? fst_type_dict(p->types, key, elem)
          : kind == FST_TY_FUTURE ? fst_type_future(p->types, elem)
                                  : fst_type_optional(p->types, elem);
   return NULL;
@@ -232,6 +266,7 @@ static fst_status parse_parametric(type_parser *p, const char *word, size_t len,
     FST_TRY(fst_scan_expect(&p->at, "["));
     switch (forms[i].kind) {
       case FST_TY_TUPLE: case FST_TY_UNION: return parse_tuple(p, forms[i].kind, word[0] == 'N', out);
+      case FST_TY_DICT: return parse_dict(p, out);
       case FST_TY_CLASS: case FST_TY_OPAQUE: return parse_named(p, forms[i].kind, out);
       default: return parse_elem(p, forms[i].kind, out);
     }

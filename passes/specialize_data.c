@@ -347,6 +347,40 @@ static fst_type result_type(specializer *sp, const world *w, container_role role
   return is_list && t->kind == FST_TY_LIST ? fst_type_list(types, elem) : declared;
 }
 
+// Does the method only ask what a parameter holds? Another name for it, in a loop or an object, may be written.
+static bool is_only_read(const fst_graph *g, fst_value_id param) {
+  const fst_value *v = fst_value_get(g, param);
+  if (v->kind != FST_VALUE_PARAM || fst_block_get(g, v->block)->owner.id) return false;
+  for (size_t i = 0; i < v->uses.len; i++) {
+    switch (fst_node_get(g, v->uses.data[i].user)->op) {
+      case FST_OP___GETITEM___DICT_STR: case FST_OP___CONTAINS___STR: case FST_OP_GET_STR: case FST_OP_LEN_DICT_STR: case FST_OP_KEYS_STR: break;
+      default: return false;
+    }
+  }
+  return true;
+}
+
+// A question to a dict whose entries the signature names: whether a key is there, and what is under it.
+static bool eval_known_entry(specializer *sp, world *w, const fst_node *n) {
+  bool asks = n->op == FST_OP___CONTAINS___STR;
+  if ((!asks && n->op != FST_OP___GETITEM___DICT_STR) || !is_only_read(sp->src, n->operands[0])) return false;
+  fst_types *types = sp->out->module->types;
+  fst_value_id operands[2] = {residual_of(sp, w, n->operands[0], n->loc), residual_of(sp, w, n->operands[1], n->loc)};
+  const fst_type_data *dict = fst_value_type_data(sp->out, operands[0]);
+  const fst_const_data *key = fst_value_const(sp->out, operands[1]);
+  if (!dict->count || !key) return false;
+  uint32_t at = 0;
+  while (at < dict->count && dict->fields[at] != key->str) at++;
+  if (asks) {
+    world_set(w, n->results[0], bind_value(fst_graph_const_bool(sp->out, at < dict->count)));
+    return true;
+  }
+  if (at == dict->count) return false;   // the call says what is missing
+  fst_type type = is_lasting(types, dict->items[at]) ? instantiate(sp, w, dict->items[at]) : fst_type_erase(types, dict->items[at]);
+  world_set(w, n->results[0], open_tuple(sp, w, emit(sp, w, n->op, operands, 2, type, n->loc)));
+  return true;
+}
+
 static bool eval_made_list(specializer *sp, world *w, fst_node_id id) {
   const fst_node *n = fst_node_get(sp->src, id);
   if (n->op == FST_OP_UNKNOWN || fst_op_get(n->op)->cls != FST_CLASS_CONTAINER || !n->operand_count) return false;
@@ -586,7 +620,7 @@ fst_status eval_data(specializer *sp, world *w, fst_node_id id, bool *out_done) 
     case FST_OP_UNCHECKED_CAST: eval_cast(sp, w, n); return NULL;
     case FST_OP_TENSOR: case FST_OP_AS_TENSOR_LIST: return eval_list_tensor(sp, w, id, out_done);
     default:
-      if (eval_known_list(sp, w, n) || eval_known_dict(sp, w, n)) return NULL;
+      if (eval_known_list(sp, w, n) || eval_known_dict(sp, w, n) || eval_known_entry(sp, w, n)) return NULL;
       if (eval_made_list(sp, w, id)) return NULL;
       break;
   }

@@ -35,10 +35,10 @@ static fst_type map_dims(specializer *sp, const world *w, fst_type type, dim_fn 
     }
     case FST_TY_LIST: return fst_type_list(types, map_dims(sp, w, t->elem, f));
     case FST_TY_OPTIONAL: return fst_type_optional(types, map_dims(sp, w, t->elem, f));
-    case FST_TY_DICT: return fst_type_dict(types, t->key, map_dims(sp, w, t->elem, f));
-    case FST_TY_TUPLE: {
+    case FST_TY_DICT: case FST_TY_TUPLE: {
       fst_type *items = FST_NEW_ARRAY(&sp->arena, fst_type, t->count + 1);
       for (uint32_t i = 0; i < t->count; i++) items[i] = map_dims(sp, w, t->items[i], f);
+      if (t->kind == FST_TY_DICT) return fst_type_dict_entries(types, t->key, map_dims(sp, w, t->elem, f), t->fields, items, t->count);
       return t->fields ? fst_type_named_tuple(types, t->name, t->fields, items, t->count) : fst_type_tuple(types, items, t->count);
     }
     default: return type;

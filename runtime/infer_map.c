@@ -34,6 +34,7 @@ static bool is_str_list(const map_call *c, uint32_t type) {
 // May an item of the dict argument be of this kind?
 static bool dict_takes(const map_call *c, uint32_t value_type, const fst_val *val) {
   const fst_plan_type *t = type_at(c, value_type);
+  if (t->kind == FST_PLAN_TY_ANY) return val->tag == FST_TAG_TENSOR || val->tag == FST_TAG_LIST;
   if (t->kind == FST_PLAN_TY_TENSOR) return val->tag == FST_TAG_TENSOR;
   for (uint32_t i = 0; t->kind == FST_PLAN_TY_UNION && i < t->count; i++)
     if (dict_takes(c, c->plan->words[t->first + i], val)) return true;

@@ -144,9 +144,21 @@ static void tensor_type(typing *t, const fst_tensor_obj *x) {
 
 static void value_type(typing *t, const fst_val *val, uint32_t declared);
 
-// What the declared type says of item `i`, seen through Optional.
+// The only member of this kind, or UINT32_MAX.
+static uint32_t union_member(const fst_plan *plan, const fst_plan_type *type, uint32_t kind) {
+  uint32_t found = UINT32_MAX, count = 0;
+  for (uint32_t i = 0; i < type->count; i++) {
+    if (plan->types[plan->words[type->first + i]].kind != kind) continue;
+    found = plan->words[type->first + i];
+    count++;
+  }
+  return count == 1 ? found : UINT32_MAX;
+}
+
+// What the declared type says of item `i`, seen through Optional and Union.
 static uint32_t declared_item(const fst_plan *plan, uint32_t declared, uint32_t kind, uint32_t i) {
   while (declared != UINT32_MAX && plan->types[declared].kind == FST_PLAN_TY_OPTIONAL) declared = plan->words[plan->types[declared].first];
+  if (declared != UINT32_MAX && plan->types[declared].kind == FST_PLAN_TY_UNION) declared = union_member(plan, &plan->types[declared], kind);
   if (declared == UINT32_MAX || plan->types[declared].kind != kind || i >= plan->types[declared].count) return UINT32_MAX;
   return plan->words[plan->types[declared].first + i];
 }
@@ -176,6 +188,25 @@ static void list_type(typing *t, const fst_list_obj *list, uint32_t declared) {
   fst_buf_putc(t->out, ']');
 }
 
+// Each value of a dict that may hold values of several types.
+static void entry_types(typing *t, const fst_dict_obj *dict, uint32_t declared) {
+  bool was = t->is_element;
+  t->is_element = true;
+  for (int64_t i = 0; i < dict->used; i++) {
+    if (!fst_dict_is_live(dict, i)) continue;
+    const fst_str_obj *key = (const fst_str_obj *)dict->keys[i].p;
+    fst_buf_puts(t->out, ", \"");
+    for (int64_t k = 0; k < key->len; k++) {
+      unsigned char c = (unsigned char)key->bytes[k];
+      if (c < 0x20 || c == '"' || c == '\\') fst_buf_printf(t->out, "\\x%02x", c);
+      else fst_buf_putc(t->out, (char)c);
+    }
+    fst_buf_puts(t->out, "\": ");
+    value_type(t, &dict->values[i], declared);
+  }
+  t->is_element = was;
+}
+
 static void dict_type(typing *t, const fst_dict_obj *dict, uint32_t declared) {
   const fst_val *key = NULL, *val = NULL;
   bool agree = true;
@@ -187,7 +218,10 @@ static void dict_type(typing *t, const fst_dict_obj *dict, uint32_t declared) {
   fst_buf_puts(t->out, "Dict[");
   element_type(t, key, true, declared_item(t->plan, declared, FST_PLAN_TY_DICT, 0));
   fst_buf_puts(t->out, ", ");
-  element_type(t, val, agree && val && (val->tag < FST_TAG_LIST || dict->len == 1), declared_item(t->plan, declared, FST_PLAN_TY_DICT, 1));
+  uint32_t item = declared_item(t->plan, declared, FST_PLAN_TY_DICT, 1);
+  bool is_open = item != UINT32_MAX && (t->plan->types[item].kind == FST_PLAN_TY_UNION || t->plan->types[item].kind == FST_PLAN_TY_ANY);
+  element_type(t, val, agree && !is_open && val && (val->tag < FST_TAG_LIST || dict->len == 1), item);
+  if (is_open && key && key->tag == FST_TAG_STR) entry_types(t, dict, item);
   fst_buf_putc(t->out, ']');
 }
 

@@ -124,7 +124,7 @@ const TypePtr &without_optional(const TypePtr &type) {
 }
 
 // Element types that say nothing of what an item is.
-bool is_vague(const TypePtr &type) { return !type || type->kind() == TypeKind::VarType || type->kind() == TypeKind::AnyType || type->kind() == TypeKind::UnionType; }
+bool is_vague(const TypePtr &type) { return !type || type->kind() == TypeKind::VarType || type->kind() == TypeKind::AnyType; }
 
 TypePtr type_of_items(const std::vector<IValue> &items) {
   if (items.empty()) return c10::TensorType::get();

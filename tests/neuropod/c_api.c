@@ -146,6 +146,29 @@ static void test_strings(const char *path, bool ope) {
   NP_FreeNeuropod(model);
 }
 
+static void test_dict_of_union(const char *path, bool ope) {
+  NP_Neuropod *model = load(path, ope);
+  NP_NeuropodTensor *a = texts("one", "two"), *b = NP_AllocateTensor(NULL, 2, (int64_t[]){2, 1}, FLOAT_TENSOR);
+  NP_NeuropodValueMap *inputs = NP_NewValueMap(), *outputs;
+  memcpy(NP_GetData(b), (float[]){3, 4}, 2 * sizeof(float));
+  NP_InsertTensor(inputs, "a", a);
+  NP_InsertTensor(inputs, "b", b);
+  NP_Infer(model, inputs, &outputs, status);
+  CHECK(NP_GetCode(status) == NEUROPOD_OK);
+  NP_NeuropodTensor *c = NP_GetTensor(outputs, "c"), *d = NP_GetTensor(outputs, "d");
+  char buffer[8];
+  CHECK(c && d && NP_GetNumElements(c) == 4 && !memcmp(NP_GetDataReadOnly(c), (float[]){3, 6, 4, 8}, 4 * sizeof(float)));
+  NP_GetStringElement(d, 1, buffer, sizeof buffer, status);
+  CHECK(NP_GetCode(status) == NEUROPOD_OK && NP_GetNumElements(d) == 2 && !memcmp(buffer, "two!", 4));
+  NP_FreeTensor(c);
+  NP_FreeTensor(d);
+  NP_FreeTensor(a);
+  NP_FreeTensor(b);
+  NP_FreeValueMap(inputs);
+  NP_FreeValueMap(outputs);
+  NP_FreeNeuropod(model);
+}
+
 static void test_refusals(const char *path) {
   NP_Neuropod *model = NULL;
   NP_NeuropodValueMap *outputs = NULL, *inputs = NP_NewValueMap();
@@ -195,10 +218,11 @@ static void test_refusals(const char *path) {
 
 int main(int argc, char **argv) {
   status = NP_NewStatus();
-  CHECK(argc == 3 && NP_GetCode(status) == NEUROPOD_OK);
+  CHECK(argc == 4 && NP_GetCode(status) == NEUROPOD_OK);
   for (int ope = 0; ope < 2; ope++) {
     test_addition(argv[1], ope);
     test_strings(argv[2], ope);
+    test_dict_of_union(argv[3], ope);
   }
   test_refusals(argv[1]);
   NP_DeleteStatus(status);

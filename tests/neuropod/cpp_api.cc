@@ -70,6 +70,20 @@ static void strings(const std::string &path, bool ope)
     CHECK(said([&] { model.infer({{"x", grid}, {"y", grid}}); }).find("Only 1D TorchScript string tensors are supported") != std::string::npos);
 }
 
+static void dict_of_union(const std::string &path, bool ope)
+{
+    RuntimeOptions options;
+    options.use_ope = ope;
+    Neuropod model(path, options);
+    std::shared_ptr<TypedNeuropodTensor<std::string>> a = model.allocate_tensor<std::string>({2});
+    std::shared_ptr<TypedNeuropodTensor<float>>       b = model.allocate_tensor<float>({2, 1});
+    a->copy_from({"one", "two"});
+    b->copy_from(std::vector<float>{3, 4});
+    auto out = model.infer({{"a", a}, {"b", b}});
+    CHECK((out->at("c")->as_typed_tensor<float>()->get_data_as_vector() == std::vector<float>{3, 6, 4, 8}));
+    CHECK((out->at("d")->as_typed_tensor<std::string>()->get_data_as_vector() == std::vector<std::string>{"one!", "two!"}));
+}
+
 static void loading(const std::string &path)
 {
     CHECK(said([] { Neuropod("/no/such/package"); }) == "Neuropod Error: Error loading Neuropod. No file or directory at '/no/such/package'");
@@ -116,12 +130,13 @@ static void tensors()
 
 int main(int argc, char **argv)
 {
-    CHECK(argc == 3);
+    CHECK(argc == 4);
     tensors();
     for (bool ope : {false, true})
     {
         addition(argv[1], ope);
         strings(argv[2], ope);
+        dict_of_union(argv[3], ope);
     }
     loading(argv[1]);
     std::puts("ok");

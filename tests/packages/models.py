@@ -1,5 +1,5 @@
 """Small models of the kinds that Neuropods are made of, with their specs and test data."""
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Union
 
 import numpy as np
 import torch
@@ -34,6 +34,32 @@ class DictOfStrings(torch.nn.Module):
         for i in range(len(x)):
             out.append(x[i] + y[i])
         return {"out": out}
+
+
+class DictOfUnion(torch.nn.Module):
+    """Tensors and lists of strings in one dict, told apart by what they are; a dict of both out."""
+
+    def forward(self, inputs: Dict[str, Union[List[str], torch.Tensor]]):
+        words, b = inputs["a"], inputs["b"]
+        assert isinstance(words, List[str])
+        assert isinstance(b, torch.Tensor)
+        out: Dict[str, Union[List[str], torch.Tensor]] = {"c": torch.cat([b, b * len(words)], 1)}
+        named: List[str] = []
+        for i in range(len(words)):
+            named.append(words[i] + "!")
+        out["d"] = named
+        return out
+
+
+class DictOfAny(torch.nn.Module):
+    def forward(self, inputs: Dict[str, Any]):
+        x, words = inputs["x"], inputs["words"]
+        out: Dict[str, torch.Tensor] = {}
+        if isinstance(x, torch.Tensor):
+            out["total"] = x.sum()
+        if isinstance(words, List[str]):
+            out["count"] = torch.full([2], len(words))
+        return out
 
 
 class Detector(torch.nn.Module):
@@ -89,6 +115,10 @@ CASES = {
              {"x": np.full((3, 2), 2.0), "y": np.full((3, 2), 4.0)}, {"out": np.full((3, 2), 8.0)}),
     "dict_of_strings": (DictOfStrings, [spec("x", "string", None), spec("y", "string", None)], [spec("out", "string", None)],
                         {"x": np.array(["a", "b"]), "y": np.array(["c", ""])}, {"out": np.array(["ac", "b"])}),
+    "dict_of_union": (DictOfUnion, [spec("a", "string", None), spec("b", "float32", None, 1)], [spec("c", "float32", None, 2), spec("d", "string", None)],
+                      {"a": np.array(["x", "y\0z", ""]), "b": F32([[1], [2]])}, {"c": F32([[1, 3], [2, 6]]), "d": np.array(["x!", "y\0z!", "!"])}),
+    "dict_of_any": (DictOfAny, [spec("x", "float64", "N", "N"), spec("words", "string", None)], [spec("total", "float64"), spec("count", "int64", 2)],
+                    {"x": np.ones((2, 2)), "words": np.array(["a", "b", "c"])}, {"total": np.array(4.0), "count": np.array([3, 3])}),
     "detector": (Detector, [spec("image", "uint8", 1200, 1920, 3)],
                  [spec("boxes", "float32", "num_detections", 4), spec("supported_object_classes", "string", "num_classes"),
                   spec("object_class_probability", "float32", "num_detections", "num_classes")],

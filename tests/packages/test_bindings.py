@@ -20,12 +20,12 @@ pytestmark = [pytest.mark.skipif(not (BUILD / "lib" / "libfiresteel_torch.so").e
 def packages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("packages")
     out = {}
-    for name in ("addition", "strings"):
+    for name in ("addition", "strings", "dict_of_union"):
         make(name, folder / name)
         make(name, folder / f"{name}_folder", package_as_zip=False)
         succeed("compile", folder / name, "-o", folder / f"{name}_fast")
         out[name] = [folder / name, folder / f"{name}_folder", folder / f"{name}_fast"]
-    return list(zip(out["addition"], out["strings"]))
+    return list(zip(*out.values()))
 
 
 @pytest.mark.parametrize("program", ["neuropod_c_api", "neuropod_cpp_api"])

@@ -2,7 +2,7 @@
 import pathlib
 import sys
 import zipfile
-from typing import Optional
+from typing import Dict, List, Optional, Union
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "cli"), str(pathlib.Path(__file__).resolve().parent)]
 import firesteel  # noqa: E402
 from firesteel.neuropod import create_torchscript_neuropod, load_neuropod  # noqa: E402
-from models import CASES, Addition, DictOfTensors, Join, spec  # noqa: E402
+from models import CASES, Addition, DictOfTensors, DictOfUnion, Join, spec  # noqa: E402
 from support import BUILD  # noqa: E402
 
 pytestmark = [pytest.mark.skipif(not (BUILD / "lib" / "libfiresteel_torch.so").exists(), reason="built without libtorch"), pytest.mark.filterwarnings("ignore")]
@@ -195,6 +195,28 @@ def test_numbers_count_as_tensors_of_one_element(folder):
 def test_a_dict_takes_all(folder):
     model = load_neuropod(package(folder, DictOfTensors(), [spec(n, "float32", None) for n in "xyz"], OUT))
     assert model.infer({"x": F32([2]), "y": F32([3]), "z": F32([4])})["out"].tolist() == [6]
+
+
+def test_a_dict_of_union_takes_what_is_there(folder):
+    class Maybe(torch.nn.Module):
+        def forward(self, inputs: Dict[str, Union[torch.Tensor, List[str]]]):
+            x = inputs["x"]
+            assert isinstance(x, torch.Tensor)
+            if "bias" in inputs:
+                bias = inputs["bias"]
+                assert isinstance(bias, torch.Tensor)
+                x = x + bias
+            return {"out": x}
+
+    names = [*X, spec("bias", "float32"), spec("a; \"b\\", "string", None)]
+    model = load_neuropod(package(folder, Maybe(), names, OUT))
+    everything = {"x": F32([2, 3]), "bias": F32(1), "a; \"b\\": np.array(["w"])}
+    assert model.infer(everything)["out"].tolist() == [3, 4]
+    assert model.infer({**everything, "a; \"b\\": np.array([], str)})["out"].tolist() == [3, 4]
+    assert model.infer({"x": F32([2, 3])})["out"].tolist() == [2, 3]
+    assert "KeyError" in said(model, {"bias": F32(1)})
+    wrong = load_neuropod(package(folder, DictOfUnion(), [spec("a", "float32", "n", 1), spec("b", "float32", "n", 1)], [spec("c", "float32", None, 2), spec("d", "string", None)]))
+    assert "AssertionError" in said(wrong, {"a": zeros(2, 1), "b": zeros(2, 1)})
 
 
 def test_symbols_of_inputs_and_outputs(folder):

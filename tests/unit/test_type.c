@@ -54,7 +54,7 @@ static void test_text(void **state) {
   static const char *const texts[] = {
       "None", "int", "float", "bool", "complex", "str", "Device", "Scalar", "Any", "Generator", "Uninit", "Tensor", "Tensor@cuda1",
       "f32[...]", "?[?, 3]", "f32[8, s0]", "f32[8, s0]{s0, 1}", "bf16[]", "b8[2]{?}", "i64[s0 + 1, min(s1, 3)]@cuda0", "List[int]",
-      "Dict[str, List[Tensor]]", "Tuple[]", "Tuple[int, Tuple[str], f32[2]{1}]", "NamedTuple[\"__torch__.P\", x: Tensor, n: int]",
+      "Dict[str, List[Tensor]]", "Dict[str, Union[Tensor, List[str]], \"a, \\\"b\": f32[?, 2], \"c\": List[str]]", "Tuple[]", "Tuple[int, Tuple[str], f32[2]{1}]", "NamedTuple[\"__torch__.P\", x: Tensor, n: int]",
       "NamedTuple[\"E\"]", "Optional[Tensor]", "Union[int, str, None]", "Future[Tensor]", "Class[\"__torch__.M\"]", "Opaque[\"t[] \\\"x\\\"\"]"};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     fst_type t = type_of(f, texts[i]);
@@ -70,7 +70,7 @@ static void test_text(void **state) {
 static void test_bad_text(void **state) {
   fixture *f = *state;
   static const char *const texts[] = {"", "Int", "List", "List[", "List[int", "f32", "f32[1", "f33[1]", "f32[1]{1, 2}", "Tensor@gpu0", "Tensor@cuda999",
-                                      "Dict[int]", "NamedTuple[int]", "Class[M]", "Union[]", "f32[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"};
+                                      "Dict[int]", "Dict[int, int, \"a\": int]", "Dict[str, int, \"a\": str]", "Dict[str, int, \"a\": int, \"a\": int]", "Dict[str, int, a: int]", "NamedTuple[int]", "Class[M]", "Union[]", "f32[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     const char *at = texts[i];
     fst_type type = FST_NO_TYPE;
@@ -92,7 +92,9 @@ static void test_order(void **state) {
       {"f32[8, ?]", "f32[8, s0]", false}, {"f32[8]", "f32[...]", true}, {"f32[8]", "?[8]", true}, {"f32[8]", "i64[8]", false},
       {"f32[8]", "Tensor", true}, {"Tensor", "f32[8]", false}, {"f32[2]@cuda0", "f32[2]", false}, {"f32[2]@cuda0", "?[2]", true},
       {"List[f32[2]]", "List[Tensor]", true}, {"List[int]", "List[Scalar]", false}, {"List[int]", "List[Optional[int]]", false},
-      {"Dict[str, f32[2]]", "Dict[str, Tensor]", true}, {"Tuple[int, f32[2]]", "Tuple[Scalar, Tensor]", true},
+      {"Dict[str, f32[2]]", "Dict[str, Tensor]", true}, {"Dict[str, Any, \"a\": int]", "Dict[str, Any]", true}, {"Dict[str, Any]", "Dict[str, Any, \"a\": int]", false},
+      {"Dict[str, Any, \"a\": f32[2]]", "Dict[str, Any, \"a\": Tensor]", true}, {"Dict[str, Any, \"a\": int]", "Dict[str, Any, \"b\": int]", false},
+      {"Dict[str, Any, \"a\": int, \"b\": int]", "Dict[str, Any, \"a\": int]", false}, {"Tuple[int, f32[2]]", "Tuple[Scalar, Tensor]", true},
       {"Tuple[int]", "Tuple[int, int]", false}, {"NamedTuple[\"P\", x: int]", "Tuple[int]", true}, {"Tuple[int]", "NamedTuple[\"P\", x: int]", false},
       {"Class[\"A\"]", "Class[\"B\"]", false}, {"Uninit", "List[int]", true}, {"Future[f32[1]]", "Future[Tensor]", true}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -109,7 +111,8 @@ static void test_join(void **state) {
       {"f32[8]", "f32[8, 1]", "f32[...]"}, {"f32[8]", "i64[8]", "?[8]"}, {"f32[8]", "i64[8, 1]", "Tensor"},
       {"List[f32[2]]", "List[f32[3]]", "List[f32[?]]"}, {"List[int]", "List[str]", NULL}, {"Tuple[int, None]", "Tuple[int, f32[2]]", "Tuple[int, Optional[f32[2]]]"},
       {"Tuple[int]", "Tuple[int, int]", NULL}, {"NamedTuple[\"P\", x: f32[1]]", "NamedTuple[\"P\", x: f32[2]]", "NamedTuple[\"P\", x: f32[?]]"},
-      {"Dict[str, f32[2]]", "Dict[str, i64[2]]", "Dict[str, ?[2]]"}, {"int", "Any", "Any"}, {"Union[int, str]", "int", "Union[int, str]"},
+      {"Dict[str, f32[2]]", "Dict[str, i64[2]]", "Dict[str, ?[2]]"},
+      {"Dict[str, Any, \"a\": int]", "Dict[str, Any, \"a\": str]", "Dict[str, Any]"}, {"int", "Any", "Any"}, {"Union[int, str]", "int", "Union[int, str]"},
       {"Class[\"A\"]", "Class[\"B\"]", NULL}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     fst_type a = type_of(f, cases[i].a), b = type_of(f, cases[i].b);
@@ -127,6 +130,7 @@ static void test_join(void **state) {
 static void test_rest(void **state) {
   fixture *f = *state;
   expect_text(f, fst_type_erase(f->types, type_of(f, "Tuple[List[f32[2]], Dict[str, Optional[i64[s0]]], int]")), "Tuple[List[Tensor], Dict[str, Optional[Tensor]], int]");
+  expect_text(f, fst_type_erase(f->types, type_of(f, "Dict[str, Any, \"a\": f32[2]]")), "Dict[str, Any]");
   assert_true(fst_type_has_tensor(f->types, type_of(f, "Dict[str, Tuple[int, Optional[Tensor]]]")));
   assert_false(fst_type_has_tensor(f->types, type_of(f, "Dict[str, List[int]]")));
   static const struct { const char *type; bool contiguous; } cases[] = {
