@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { SHORT_SUM = 32, MANY_POINTS = 1 << 17, VECTOR_BYTES = 16, MOST_VECTOR = 8, MOST_SLOTS = 32, WARP = 32, SMALL_BLOCK = 256, LARGE_BLOCK = 1024, LONG_ROW = 1 << 16, PART = 1 << 14, MOST_PARTS = 256, FEW_ROWS = 128 };
+enum { SHORT_SUM = 32, MANY_POINTS = 1 << 17, VECTOR_BYTES = 16, MOST_VECTOR = 8, MOST_SLOTS = 32, WARP = 32, SMALL_BLOCK = 256, LARGE_BLOCK = 1024, LONG_ROW = 1 << 16, PART = 1 << 14, MOST_PARTS = 256, FEW_ROWS = 128, MANY_ROWS = 1 << 14, FEWEST_LANES = 4 };
 
 // ---- finding the reductions ----
 
@@ -236,7 +236,7 @@ static void launch(fst_cu_kernel *m, fst_rows *r, fst_team team, uint32_t thread
   r->team = team;
   r->threads = threads;
   r->slots = slots;
-  if (team == FST_TEAM_WARP) blocks = fst_cu_ceil_div(m, teams, threads / WARP);
+  if (team == FST_TEAM_WARP) blocks = fst_cu_ceil_div(m, teams, threads / r->lanes);
   if (team == FST_TEAM_COLUMN) blocks = fst_cu_ceil_div(m, teams, WARP);
   fst_kx grid[] = {flag.id ? fst_kx_prim2(m->sizes, FST_PRIM_MUL, blocks, flag) : blocks, one, one};
   fst_cu_launch_add(m, threads, 0, grid, fst_rows_shared(r), fst_rows_body, r);
@@ -251,17 +251,26 @@ static bool launch_parts(fst_cu_kernel *m, fst_rows *r, fst_kx teams, fst_kx len
   fst_cu_scratch(m, fst_kx_int(m->sizes, rows * r->parts * r->reduce_count * FST_ROWS_PART_BYTES));
   launch(m, r, FST_TEAM_BLOCK, SMALL_BLOCK, 0, fst_kx_int(m->sizes, rows * r->parts), FST_NO_KX);
   r->joins = true;
+  r->lanes = WARP;
   launch(m, r, FST_TEAM_WARP, SMALL_BLOCK, 0, teams, FST_NO_KX);
   return true;
 }
 
 // Teams by the length of rows: as few threads as keep a row in registers.
 static void launch_rows(fst_cu_kernel *m, fst_rows *r, fst_kx teams, fst_kx length) {
+  int64_t known = -1, below = -1;
+  bool is_known = length.id && fst_kx_is_int(m->sizes, length, &known);
+  // A row shorter than a warp's vectors: a warp takes several if there are many, else vectors are smaller, so that all lanes
+  // have some of it.
+  int64_t rows;
+  r->lanes = WARP;
+  bool many = fst_kx_is_int(m->sizes, teams, &rows) && rows >= MANY_ROWS;
+  while (is_known && many && r->lanes > FEWEST_LANES && known <= (int64_t)r->lanes / 2 * r->vector) r->lanes /= 2;
+  while (is_known && r->vector > 1 && known < (int64_t)r->lanes * r->vector) r->vector /= 2;
   // The large block has 64 registers for each thread, so it keeps half as much.
   const struct { fst_team team; uint32_t threads, lanes, part; } sizes[] = {
-      {FST_TEAM_WARP, SMALL_BLOCK, WARP, 1}, {FST_TEAM_BLOCK, SMALL_BLOCK, SMALL_BLOCK, 1}, {FST_TEAM_BLOCK, LARGE_BLOCK, LARGE_BLOCK, 2}};
+      {FST_TEAM_WARP, SMALL_BLOCK, r->lanes, 1}, {FST_TEAM_BLOCK, SMALL_BLOCK, SMALL_BLOCK, 1}, {FST_TEAM_BLOCK, LARGE_BLOCK, LARGE_BLOCK, 2}};
   uint32_t slots = r->kept.len ? MOST_SLOTS / (uint32_t)r->kept.len : MOST_SLOTS;
-  int64_t known = -1, below = -1;
   if (slots < 8) r->kept.len = 0;
   if (slots < 8) slots = MOST_SLOTS;
   slots = (slots + 15) / 16 * 16;
@@ -270,9 +279,6 @@ static void launch_rows(fst_cu_kernel *m, fst_rows *r, fst_kx teams, fst_kx leng
     launch(m, r, FST_TEAM_BLOCK, SMALL_BLOCK, 0, teams, FST_NO_KX);
     return;
   }
-  bool is_known = fst_kx_is_int(m->sizes, length, &known);
-  // A row shorter than a warp's vectors: smaller ones, so that all lanes have some of it.
-  while (is_known && r->vector > 1 && known < (int64_t)WARP * r->vector) r->vector /= 2;
   for (int i = 0; i < 3; i++) {
     uint32_t needed = slots / sizes[i].part;
     int64_t most = (int64_t)sizes[i].lanes * needed;

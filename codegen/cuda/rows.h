@@ -10,7 +10,7 @@
 
 enum { FST_ROWS_PHASES = 8, FST_ROWS_REDUCES = 24, FST_ROWS_SPACES = 4, FST_ROWS_PART_BYTES = 16 };
 
-// A warp takes a row, a block takes a row, or a block takes 32 neighbouring rows that lie side by side in memory, so that
+// A warp (or a part of one that is a power of two, where rows are short) takes a row, a block takes a row, or a block takes 32 neighbouring rows that lie side by side in memory, so that
 // a warp reads one element of each.
 typedef enum { FST_TEAM_WARP, FST_TEAM_BLOCK, FST_TEAM_COLUMN } fst_team;
 
@@ -39,6 +39,7 @@ typedef struct fst_rows {
   // Of one launch.
   fst_team team;
   uint32_t threads;
+  uint32_t lanes;                      // of a warp's team
   uint32_t slots;                      // elements of a row that a thread keeps of each load; 0: none, rows of any length
   // Few long rows are cut into parts: blocks leave the parts' results in scratch memory, a second launch combines them, always
   // in the same order. 0: whole rows.

@@ -17,7 +17,10 @@ static const fst_kx_data *reduce_of(const coder *o, uint32_t i) { return fst_cu_
 
 static fst_dtype dtype_of(const coder *o, uint32_t i) { return fst_cu_get(o->c, o->r.reduces[i].body)->dtype; }
 
-static uint32_t lanes_of(const fst_rows *r) { return r->team == FST_TEAM_WARP ? WARP : r->team == FST_TEAM_BLOCK ? r->threads : r->threads / WARP; }
+static uint32_t lanes_of(const fst_rows *r) { return r->team == FST_TEAM_WARP ? r->lanes : r->team == FST_TEAM_BLOCK ? r->threads : r->threads / WARP; }
+
+// Teams beyond the last row work on it, too, and store nothing, because others in their warp or block wait for them.
+static bool shares(const fst_rows *r) { return r->team == FST_TEAM_COLUMN || (r->team == FST_TEAM_WARP && r->lanes < WARP); }
 
 // Two slots (a value and a position) for each partial result that others read.
 uint32_t fst_rows_shared(const fst_rows *r) {
@@ -193,7 +196,7 @@ static void across_warp(coder *o, uint32_t i, acc a) {
   fst_cu *c = o->c;
   const char *other = fst_cu_name(c, "other"), *where = fst_cu_name(c, "where");
   fst_cu_line(c, "#pragma unroll");
-  fst_cu_open(c, "for (int d = %d; d; d >>= 1)", WARP / 2);
+  fst_cu_open(c, "for (int d = %u; d; d >>= 1)", (o->r.team == FST_TEAM_WARP ? o->r.lanes : WARP) / 2);
   fst_cu_line(c, "const %s %s = %s;", fst_cu_type(dtype_of(o, i)), other, shuffled(o, dtype_of(o, i), a.value, "d"));
   if (a.position) fst_cu_line(c, "const i64 %s = __shfl_xor_sync(0xffffffffu, %s, d);", where, a.position);
   take(o, i, a, other, where);
@@ -328,7 +331,7 @@ static void store_all(coder *o, const char *const *values) {
 static void stores_single(coder *o) {
   fst_cu *c = o->c;
   const char **values = FST_NEW_ARRAY(c->arena, const char *, o->r.store_count + 1);
-  fst_cu_open(c, "if (lane == 0%s)", o->r.team == FST_TEAM_COLUMN ? " && inside" : "");
+  fst_cu_open(c, "if (lane == 0%s)", shares(&o->r) ? " && inside" : "");
   store_values(o, values);
   store_all(o, values);
   fst_cu_close(c);
@@ -338,7 +341,7 @@ static void stores_elsewhere(coder *o) {
   fst_cu *c = o->c;
   const char **values = FST_NEW_ARRAY(c->arena, const char *, o->r.store_count + 1);
   for (uint32_t i = 0; i < o->r.store_count; i++) fst_cu_hoist(c, o->r.stores[i].value, true);
-  fst_cu_open(c, "for (i64 w = lane; w < %s%s; w += %u)", o->r.rest.total, o->r.team == FST_TEAM_COLUMN ? " && inside" : "", lanes_of(&o->r));
+  fst_cu_open(c, "for (i64 w = lane; w < %s%s; w += %u)", o->r.rest.total, shares(&o->r) ? " && inside" : "", lanes_of(&o->r));
   fst_cu_space_bind(c, &o->r.rest, "w");
   store_values(o, values);
   store_all(o, values);
@@ -354,7 +357,7 @@ static void stores_along(coder *o) {
   for (uint32_t i = 0; i < count; i++) roots[i] = o->r.stores[i].value;
   for (uint32_t i = 0; i < count; i++) fst_cu_hoist(c, roots[i], true);
   read_kept(o, roots, count);
-  if (o->r.team == FST_TEAM_COLUMN) fst_cu_open(c, "if (inside)");
+  if (shares(&o->r)) fst_cu_open(c, "if (inside)");
   size_t scope = fst_cu_scope(c);
   pass_open(o);
   for (uint32_t i = 0; i < count && o->vector > 1; i++) {
@@ -382,7 +385,7 @@ static void stores_along(coder *o) {
     fst_cu_forget(c, scope);
   }
   pass_close(o);
-  if (o->r.team == FST_TEAM_COLUMN) fst_cu_close(c);
+  if (shares(&o->r)) fst_cu_close(c);
 }
 
 static void row(coder *o, uint32_t vector) {
@@ -423,6 +426,11 @@ static void team_open(coder *o) {
   const char *total = o->r.teams.total;
   switch (o->r.team) {
     case FST_TEAM_WARP:
+      if (o->r.lanes < WARP) {
+        fst_cu_line(c, "const i64 lane = threadIdx.x %% %u, mine = (i64)blockIdx.x * %u + threadIdx.x / %u, team = fst_min(mine, %s - 1);", o->r.lanes, o->r.threads / o->r.lanes, o->r.lanes, total);
+        fst_cu_line(c, "const bool inside = mine < %s;", total);
+        break;
+      }
       fst_cu_line(c, "const i64 lane = threadIdx.x %% %d, team = (i64)blockIdx.x * %u + threadIdx.x / %d;", WARP, o->r.threads / WARP, WARP);
       fst_cu_open(c, "if (team < %s)", total);
       break;
@@ -435,7 +443,7 @@ static void team_open(coder *o) {
         fst_cu_line(c, "const i64 begin = part * length, end = fst_min(begin + length, %s);", space_of(o)->total);
       }
       break;
-    case FST_TEAM_COLUMN:  // threads beyond the last row work on it, too, and store nothing: all meet at the barriers
+    case FST_TEAM_COLUMN:
       fst_cu_line(c, "FST_SHARED(shared);");
       fst_cu_line(c, "const i64 lane = threadIdx.x / %d, mine = (i64)blockIdx.x * %d + threadIdx.x %% %d, team = fst_min(mine, %s - 1);", WARP, WARP, WARP, total);
       fst_cu_line(c, "const bool inside = mine < %s;", total);
@@ -453,5 +461,5 @@ void fst_rows_body(fst_cu *c, const void *context) {
   if (o.r.vector > 1 && !o.r.joins) wide_and_narrow(&o);
   else row(&o, 1);
   fst_cu_space_unbind(c, &o.r.teams);
-  if (o.r.team == FST_TEAM_WARP) fst_cu_close(c);
+  if (o.r.team == FST_TEAM_WARP && !shares(&o.r)) fst_cu_close(c);
 }

@@ -313,6 +313,13 @@ static void test_long_rows(void **state) {
   }
 }
 
+// Many short rows: a warp takes several, and the last one not all that it could.
+static void test_short_rows(void **state) {
+  (void)state;
+  const int64_t lengths_of_rows[] = {5, 12, 16, 33, 40, 64};
+  for (int n = 0; n < 6; n++) norm_case(n % 2 ? FST_F32 : FST_F16, 16387, lengths_of_rows[n], false, PLAIN);
+}
+
 #define CUDA_CASES(TEST) \
   TEST(test_tiles) \
   TEST(test_turned_tiles) \
@@ -327,6 +334,7 @@ static void test_long_rows(void **state) {
   TEST(test_reduce_parts) \
   TEST(test_softmax_columns) \
   TEST(test_mean_of_product) \
+  TEST(test_short_rows) \
   TEST(test_long_rows) \
   TEST(test_rows_in_rows)
 
