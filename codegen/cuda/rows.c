@@ -7,7 +7,7 @@ enum { SHORT_SUM = 32, MANY_POINTS = 1 << 17, VECTOR_BYTES = 16, MOST_VECTOR = 8
 
 // ---- finding the reductions ----
 
-typedef struct finder { fst_kernel *k; fst_rows *r; fst_map seen; bool ok; } finder;
+typedef struct finder { fst_kernel *k; fst_rows *r; const bool *may_fault; fst_map seen; bool ok; } finder;
 
 static bool depends_on_any(const fst_kernel *k, fst_kx x, const uint32_t *vars, uint32_t count) {
   for (uint32_t i = 0; i < count; i++)
@@ -15,6 +15,7 @@ static bool depends_on_any(const fst_kernel *k, fst_kx x, const uint32_t *vars, 
   return false;
 }
 
+// What a side of a SELECT asks for is done whether it is chosen or not, where that cannot fault.
 // Reductions inside reductions count as phases of their own where they do not depend on the outer one's variables.
 static void find(finder *f, fst_kx x, bool lazy, const fst_kx_data *inside) {
   const fst_kx_data d = *fst_kx_get(f->k, x);
@@ -28,7 +29,7 @@ static void find(finder *f, fst_kx x, bool lazy, const fst_kx_data *inside) {
   if (!own) return;
   for (uint32_t i = 0; i < f->r->reduce_count; i++)
     if (fst_kx_eq(f->r->reduces[i].reduce, x)) return;
-  f->ok = f->r->reduce_count < FST_ROWS_REDUCES && !lazy && d.var_count;
+  f->ok = f->r->reduce_count < FST_ROWS_REDUCES && !(lazy && f->may_fault[x.id]) && d.var_count;
   if (f->ok) f->r->reduces[f->r->reduce_count++] = (fst_row_reduce){.reduce = x};   // what it needs was found before
 }
 
@@ -320,9 +321,15 @@ static bool is_worth_it(const fst_kernel *k, const fst_rows *r) {
 }
 
 static bool plan(fst_cu_kernel *m, fst_rows *r) {
-  finder f = {.k = m->k, .r = r, .ok = true};
+  fst_arena arena;
+  fst_arena_init(&arena);
+  fst_cu facts = {.k = m->k, .arena = &arena};
+  fst_cu_begin(&facts);
+  finder f = {.k = m->k, .r = r, .may_fault = facts.may_fault, .ok = true};
   for (uint32_t i = 0; i < r->store_count; i++) find(&f, r->stores[i].value, false, NULL);
   fst_map_deinit(&f.seen);
+  fst_cu_end(&facts);
+  fst_arena_deinit(&arena);
   if (!f.ok || !r->reduce_count || !plan_phases(m->k, r) || !plan_spaces(m->k, r) || !is_worth_it(m->k, r)) return false;
   plan_bodies(m->k, r);
   return true;

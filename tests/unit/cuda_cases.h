@@ -320,6 +320,22 @@ static void test_short_rows(void **state) {
   for (int n = 0; n < 6; n++) norm_case(n % 2 ? FST_F32 : FST_F16, 16387, lengths_of_rows[n], false, PLAIN);
 }
 
+// A softmax that is asked for only where the row's extreme is not -inf: its reductions cannot fault, so a team does them.
+static void test_chosen_rows(void **state) {
+  (void)state;
+  const int64_t lengths_of_rows[] = {40, 128, 1500};
+  for (int n = 0; n < 3; n++) {
+    maker m = maker_begin("chosen_rows");
+    int64_t sizes[] = {7, lengths_of_rows[n]};
+    uint32_t x = maker_buffer(&m, FST_F32, 2, sizes, false), y = maker_buffer(&m, FST_F32, 2, sizes, true);
+    fst_kx a = var(&m), b = var(&m), k = var(&m), vars[] = {a, b}, at[] = {a, k}, extent = num(&m, lengths_of_rows[n]);
+    fst_kx most = fst_kx_reduce(m.k, FST_REDUCE_MAX, &k, &extent, 1, fst_kx_load(m.k, x, at)), none = fst_kx_prim2(m.k, FST_PRIM_EQ, most, fst_kx_float(m.k, FST_F32, -INFINITY));
+    map_to(&m, vars, sizes, 2, y, fst_kx_prim3(m.k, FST_PRIM_SELECT, none, fst_kx_float(m.k, FST_F32, 0), softmax_of(&m, x, a, b, true, extent)));
+    for (int64_t i = 0; i < lengths_of_rows[n]; i++) ((float *)m.c.initial[x])[i] = -INFINITY;
+    maker_run(&m, 1e-5);
+  }
+}
+
 #define CUDA_CASES(TEST) \
   TEST(test_tiles) \
   TEST(test_turned_tiles) \
@@ -334,6 +350,7 @@ static void test_short_rows(void **state) {
   TEST(test_reduce_parts) \
   TEST(test_softmax_columns) \
   TEST(test_mean_of_product) \
+  TEST(test_chosen_rows) \
   TEST(test_short_rows) \
   TEST(test_long_rows) \
   TEST(test_rows_in_rows)
