@@ -1,7 +1,7 @@
 // Which statements are products of matrices, and the tile; see gemm.h.
 #include "codegen/cuda/gemm.h"
 
-enum { MOST_FACTORS = 8, FEW_BLOCKS = 132, SMALLEST_SIDE = 9, THREADS = 256, SHORTEST_PART = 128, MOST_PARTS = 32 };
+enum { MOST_FACTORS = 8, FEW_BLOCKS = 132, SMALLEST_SIDE = 9, THREADS = 256, SHORTEST_PART = 48, MOST_PARTS = 32, RESIDENT = 2 };
 
 // ---- the product ----
 
@@ -197,12 +197,12 @@ static void plan_tile(const fst_kernel *k, fst_gemm *g) {
   g->left.tile = g->right.tile = tile;
   g->threads = THREADS;
   g->depth_tile = g->tensor ? 32 : 16;
-  // Tiles that leave most of the GPU idle.
+  // Tiles that leave most of the GPU idle. A round of a tile waits for memory, so few rounds matter more than what the join reads.
   int64_t depth = known_points(k, &g->depth);
   g->parts = 1;
   if (blocks == INT64_MAX || depth < 0) return;
   blocks = (rows + tile - 1) / tile * ((columns + tile - 1) / tile) * batch;
-  while (blocks > 0 && blocks * g->parts * 2 <= FEW_BLOCKS && depth / (g->parts * 2) >= SHORTEST_PART && g->parts < MOST_PARTS) g->parts *= 2;
+  while (blocks > 0 && blocks * g->parts * 2 <= RESIDENT * FEW_BLOCKS && depth / (g->parts * 2) >= SHORTEST_PART && g->parts < MOST_PARTS) g->parts *= 2;
 }
 
 static bool spaces_equal(const fst_cu_space *a, const fst_cu_space *b) {
@@ -240,7 +240,7 @@ static void launch(fst_cu_kernel *m, fst_gemms *all, fst_kx rows, fst_kx columns
     fst_kx tiles = fst_kx_prim2(s, FST_PRIM_MUL, fst_cu_ceil_div(m, rows, g->left.tile), fst_cu_ceil_div(m, columns, g->right.tile));
     fst_kx grid[] = {fst_kx_prim2(s, FST_PRIM_MUL, fst_kx_prim2(s, FST_PRIM_MUL, tiles, batch), fst_kx_int(s, g->parts)), one, one};
     // Where sizes are symbols, addresses take more registers than two blocks leave.
-    uint32_t resident = known_points(m->k, &g->left.own) >= 0 && known_points(m->k, &g->right.own) >= 0 && known_points(m->k, &g->depth) >= 0 ? 2 : 0;
+    uint32_t resident = known_points(m->k, &g->left.own) >= 0 && known_points(m->k, &g->right.own) >= 0 && known_points(m->k, &g->depth) >= 0 ? RESIDENT : 0;
     fst_cu_launch_add(m, g->threads, resident, grid, fst_gemm_shared(g), fst_gemm_body, g);
   }
   fst_kx join[] = {fst_cu_ceil_div(m, points, FST_GEMM_JOIN_THREADS), one, one};

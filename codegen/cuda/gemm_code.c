@@ -240,7 +240,7 @@ static void place_block(coder *o) {
   fst_cu_line(c, "const i64 block = blockIdx.x%s, above = fst_quotient(block, tiles_n), batch = fst_quotient(above, tiles_m);", is_cut(o) ? fst_cu_format(c, " / %u", o->g.parts) : "");
   fst_cu_line(c, "const i64 n0 = (block - above * tiles_n) * %u, m0 = (above - batch * tiles_m) * %u;", o->g.right.tile, o->g.left.tile);
   if (is_cut(o)) {
-    fst_cu_line(c, "const i64 part = blockIdx.x %% %u, length = (%s / %u + %u) / %u * %u;", o->g.parts, o->g.depth.total, o->g.parts, o->g.depth_tile, o->g.depth_tile, o->g.depth_tile);
+    fst_cu_line(c, "const i64 part = blockIdx.x %% %u, length = (%s + %u) / %u * %u;", o->g.parts, o->g.depth.total, o->g.parts * o->g.depth_tile - 1, o->g.parts * o->g.depth_tile, o->g.depth_tile);
     fst_cu_line(c, "const i64 k_begin = part * length, k_end = fst_min(k_begin + length, %s);", o->g.depth.total);
   } else {
     fst_cu_line(c, "const i64 k_begin = 0, k_end = %s;", o->g.depth.total);
