@@ -75,19 +75,28 @@ static void chunk_vector(coder *o, const fst_gemm_side *side, const char *next, 
   fst_cu_line(c, "%s[s] = t;", next);
 }
 
+typedef void (*chunk_reader)(coder *o, const fst_gemm_side *side, const char *next, const char *origin);
+
+static void chunks_read(coder *o, const fst_gemm_side *side, const char *next, const char *origin, chunk_reader reader) {
+  fst_cu_line(o->c, "#pragma unroll");
+  fst_cu_open(o->c, "for (int s = 0; s < %u; ++s)", chunks_of(o, side));
+  chunk_place(o, side);
+  reader(o, side, next, origin);
+  fst_cu_close(o->c);
+}
+
+// The choice stands around the chunks, so that all of their reads are on their way before the first is waited for.
 static void side_read(coder *o, const fst_gemm_side *side, const char *next, const char *origin, const char *is_wide) {
   fst_cu *c = o->c;
-  fst_cu_line(c, "#pragma unroll");
-  fst_cu_open(c, "for (int s = 0; s < %u; ++s)", chunks_of(o, side));
-  chunk_place(o, side);
-  if (side->wide.id) {
-    fst_cu_open(c, "if (%s)", is_wide);
-    chunk_vector(o, side, next, origin);
-    c->depth--;
-    fst_cu_open(c, "} else");
-    chunk_scalars(o, side, next, origin);
-    fst_cu_close(c);
-  } else chunk_scalars(o, side, next, origin);
+  if (!side->wide.id) {
+    chunks_read(o, side, next, origin, chunk_scalars);
+    return;
+  }
+  fst_cu_open(c, "if (%s)", is_wide);
+  chunks_read(o, side, next, origin, chunk_vector);
+  c->depth--;
+  fst_cu_open(c, "} else");
+  chunks_read(o, side, next, origin, chunk_scalars);
   fst_cu_close(c);
 }
 
