@@ -218,9 +218,9 @@ class Falls(nn.Module):
 
 
 def test_ops_of_libtorch_are_counted(tmp_path):
-    ours = on_device(Falls(), [(X,)], tmp_path, falls_back=["aten::linalg_matrix_exp", "aten::add.Scalar"])
+    ours = on_device(Falls(), [(X,)], tmp_path, falls_back=["aten::linalg_matrix_exp"])
     report = ours.report()
-    assert report["fallback_ops"]["aten::linalg_matrix_exp"] == 1 and report["copies_in"] == 3
+    assert report["fallback_ops"]["aten::linalg_matrix_exp"] == 1 and report["copies_in"] == 2
 
 
 @pytest.mark.parametrize("function,calls", list(test_loops.case), ids=[f.__name__ for f, _ in test_loops.case])
