@@ -229,7 +229,7 @@ static uint32_t constants_of(const fst_emit *e, const fst_plan *p) {
   return count;
 }
 
-static bool has_constant_right(const fst_emit *e, const fst_plan *p) {
+bool fst_plan_packs_right(const fst_emit *e, const fst_plan *p) {
   bool found = false;
   for (uint32_t i = 0; i < p->product_count; i++) {
     fst_accesses accesses = {0};
@@ -242,7 +242,7 @@ static bool has_constant_right(const fst_emit *e, const fst_plan *p) {
 
 double fst_tile_choose(const fst_emit *e, fst_plan *p) {
   p->far_constants = constants_of(e, p) > 1;
-  p->packed = has_constant_right(e, p) && fst_plan_steps(&p->products[0]) * FST_PACK_PANEL * 4 <= (double)p->target->l2_bytes * FST_AHEAD_SHARE;
+  p->packed = fst_plan_packs_right(e, p) && fst_plan_steps(&p->products[0]) * FST_PACK_PANEL * 4 <= (double)p->target->l2_bytes * FST_AHEAD_SHARE;
   plan_lanes(p);
   double inner = extents_of(e, p, p->inner, p->inner_count), step = p->window ? fst_window_tile(p) : plan_rows(e, p), depth = 0;
   for (uint32_t i = 0; i < p->product_count; i++)

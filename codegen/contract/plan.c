@@ -292,6 +292,17 @@ static bool plan_try(fst_emit *e, const fst_plan *base, int lane, fst_plan *out)
   return others_are_outside(e, out);
 }
 
+// Lanes are neighbours in memory where the results are, or in the weights, which are packed for them. Others, such as the
+// images of a batch, have to be brought together and taken apart again, and often there are too few of them.
+static bool lane_is_near(const fst_emit *e, const fst_plan *p) {
+  bool near = true;
+  for (uint32_t i = 0; i < p->stmt->store_count; i++) {
+    fst_step step = fst_emit_access_step(e, p->stmt->stores[i].buffer, p->stmt->stores[i].indices, p->stmt->vars[p->lane]);
+    near &= step.kind == FST_STEP_CONST && step.value == 1;
+  }
+  return near || fst_plan_packs_right(e, p);
+}
+
 static bool plan_finish(fst_emit *e, const fst_plan *base, int lane, bool window, fst_plan *out) {
   if (!plan_try(e, base, lane, out) || (window && !fst_window_plan(e, out))) return false;
   fst_tile_choose(e, out);
@@ -327,13 +338,15 @@ bool fst_plan_make(fst_emit *e, const fst_kstmt *stmt, fst_plan *out) {
   base.target = fst_target_find("x86-64-v4");
   double best = 1e300;
   int lane = -1;
-  bool window = false;
+  bool window = false, best_is_near = false;
   for (uint32_t i = 0; i < 2 * stmt->var_count; i++) {
     bool slides = i & 1;
     if (!plan_try(e, &base, (int)i / 2, &attempt) || (slides && !fst_window_plan(e, &attempt))) continue;
     double cycles = fst_tile_choose(e, &attempt) + fst_plan_other_cycles(e, &attempt);
-    if (cycles >= best) continue;
+    bool is_near = lane_is_near(e, &attempt);
+    if (lane >= 0 && is_near == best_is_near ? cycles >= best : lane >= 0 && best_is_near) continue;
     best = cycles;
+    best_is_near = is_near;
     lane = (int)i / 2;
     window = slides;
   }

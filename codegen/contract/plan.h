@@ -114,6 +114,8 @@ void fst_plan_regroup(fst_plan *p);
 bool fst_plan_same_side(const fst_emit *e, const fst_product *a, const fst_product *b, bool right);
 double fst_plan_steps(const fst_product *product);  // of its sum, guessed where known at run time only
 // cost.c: chooses tile and groups of products for a plan whose roles are settled; the cycles of its loops over the sums.
+// Whether the right side is a constant, packed for the lanes.
+bool fst_plan_packs_right(const fst_emit *e, const fst_plan *p);
 double fst_tile_choose(const fst_emit *e, fst_plan *p);
 double fst_plan_other_cycles(fst_emit *e, const fst_plan *p);  // of operands and results
 // operand.c: decides how each operand is read; may add to e->packs. False: not in a way that tiles gain from.
