@@ -15,17 +15,22 @@ static bool depends_on_any(const fst_kernel *k, fst_kx x, const uint32_t *vars, 
   return false;
 }
 
+// The reductions around an expression, innermost first.
+typedef struct enclosing { const fst_kx_data *reduce; const struct enclosing *around; } enclosing;
+
 // What a side of a SELECT asks for is done whether it is chosen or not, where that cannot fault.
-// Reductions inside reductions count as phases of their own where they do not depend on the outer one's variables.
-static void find(finder *f, fst_kx x, bool lazy, const fst_kx_data *inside) {
+// Reductions inside reductions count as phases of their own where they do not depend on the variables of any around them.
+static void find(finder *f, fst_kx x, bool lazy, const enclosing *inside) {
   const fst_kx_data d = *fst_kx_get(f->k, x);
   uint64_t known;
   if (d.kind < FST_KX_PRIM || !f->ok || fst_map_get(&f->seen, (uint64_t)x.id << 1 | lazy, &known)) return;
   fst_map_set(&f->seen, (uint64_t)x.id << 1 | lazy, 1);
   bool is_select = d.kind == FST_KX_PRIM && d.prim == FST_PRIM_SELECT;
-  bool own = d.kind == FST_KX_REDUCE && !(inside && depends_on_any(f->k, x, inside->vars, inside->var_count));
+  bool own = d.kind == FST_KX_REDUCE;
+  for (const enclosing *e = inside; e && own; e = e->around) own = !depends_on_any(f->k, x, e->reduce->vars, e->reduce->var_count);
+  const enclosing here = {&d, inside};
   for (uint32_t i = 0; i < d.var_count; i++) find(f, d.extents[i], lazy, inside);
-  for (uint32_t i = 0; i < d.arg_count; i++) find(f, d.args[i], (lazy || (is_select && i > 0)) && !own, own ? &d : inside);
+  for (uint32_t i = 0; i < d.arg_count; i++) find(f, d.args[i], (lazy || (is_select && i > 0)) && !own, d.kind == FST_KX_REDUCE ? &here : inside);
   if (!own) return;
   for (uint32_t i = 0; i < f->r->reduce_count; i++)
     if (fst_kx_eq(f->r->reduces[i].reduce, x)) return;

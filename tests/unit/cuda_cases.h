@@ -299,6 +299,23 @@ static void test_rows_in_rows(void **state) {
   sequence_case(1, 0, 40, true);
 }
 
+// y[a] = sum over i of u[a, i] * sum over j of (v[i, j] * sum over k of w[j, k]): the innermost depends on the variable of the one
+// around it, but on none of the outermost's.
+static void test_sums_in_sums(void **state) {
+  (void)state;
+  enum { ROWS = 40, LENGTH = 200, SHORT = 8 };
+  maker m = maker_begin("sums_in_sums");
+  int64_t u_sizes[] = {ROWS, LENGTH}, v_sizes[] = {LENGTH, SHORT}, w_sizes[] = {SHORT, SHORT};
+  uint32_t u = maker_buffer(&m, FST_F32, 2, u_sizes, false), v = maker_buffer(&m, FST_F32, 2, v_sizes, false), w = maker_buffer(&m, FST_F32, 2, w_sizes, false);
+  uint32_t y = maker_buffer(&m, FST_F32, 1, u_sizes, true);
+  fst_kx a = var(&m), i = var(&m), j = var(&m), k = var(&m), length = num(&m, LENGTH), few = num(&m, SHORT);
+  fst_kx at_jk[] = {j, k}, at_ij[] = {i, j}, at_ai[] = {a, i};
+  fst_kx inner = fst_kx_reduce(m.k, FST_REDUCE_SUM, &k, &few, 1, fst_kx_load(m.k, w, at_jk));
+  fst_kx middle = fst_kx_reduce(m.k, FST_REDUCE_SUM, &j, &few, 1, mul(&m, fst_kx_load(m.k, v, at_ij), inner));
+  map_to(&m, &a, u_sizes, 1, y, fst_kx_reduce(m.k, FST_REDUCE_SUM, &i, &length, 1, mul(&m, fst_kx_load(m.k, u, at_ai), middle)));
+  maker_run(&m, 1e-3);
+}
+
 // Few rows so long that several blocks share one, and a point for each element.
 static void test_long_rows(void **state) {
   (void)state;
@@ -353,6 +370,7 @@ static void test_chosen_rows(void **state) {
   TEST(test_chosen_rows) \
   TEST(test_short_rows) \
   TEST(test_long_rows) \
-  TEST(test_rows_in_rows)
+  TEST(test_rows_in_rows) \
+  TEST(test_sums_in_sums)
 
 #endif
