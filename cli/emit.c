@@ -27,7 +27,7 @@ typedef struct emission {
   const char *artifact, *path;
   bool shared;
   char *name;         // "model" of build/model.o, as a word of C
-  char folder[32];    // for what lies between
+  char *folder;       // for what lies between
   fst_plan plan;
   fst_text code, header;
 } emission;
@@ -299,20 +299,29 @@ static fst_status emit(emission *e, size_t len) {
 }
 
 fst_status fst_emit(const void *artifact, size_t len, const char *path, bool shared) {
-  emission e = {.artifact = artifact, .path = path, .shared = shared, .folder = "/tmp/firesteel-XXXXXX"};
+  emission e = {.artifact = artifact, .path = path, .shared = shared};
+  const char *temporary = getenv("TMPDIR");
+  if (!temporary || !*temporary) temporary = "/tmp";
+  fst_text folder = {0};
+  fst_text_printf(&folder, "%s/firesteel-XXXXXX", temporary);
+  e.folder = folder.data;
   e.name = strdup(fst_path_base(path));
-  if (!e.name) return FST_FAIL(FST_ERR_RESOURCE, "out of memory");
+  if (!e.name) {
+    fst_text_deinit(&folder);
+    return FST_FAIL(FST_ERR_RESOURCE, "out of memory");
+  }
   e.name[strcspn(e.name, ".")] = 0;
   for (char *c = e.name; *c; c++)
     if (!isalnum((unsigned char)*c)) *c = '_';
   fst_status status = is_word(e.name) ? NULL : FST_FAIL(FST_ERR_INVALID, "--emit names functions after the file, and '%s' is no word of C", fst_path_base(path));
-  if (!status && !mkdtemp(e.folder)) status = FST_FAIL(FST_ERR_IO, "cannot make a folder in /tmp");
+  if (!status && !mkdtemp(e.folder)) status = FST_FAIL(FST_ERR_IO, "cannot make a folder in %s, where TMPDIR says temporary files go", temporary);
   if (!status) {
     status = emit(&e, len);
     fst_file_remove_tree(e.folder);
   }
   fst_text_deinit(&e.code);
   fst_text_deinit(&e.header);
+  fst_text_deinit(&folder);
   free(e.name);
   return status;
 }
